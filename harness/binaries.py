@@ -1,0 +1,285 @@
+"""Finds the server programs that the stack and its tests run: on PATH, or unpacked into the checkout.
+
+``find("redis-server")`` returns a `Tool`. A program on PATH is used where it is recent enough. Else it
+is taken once from Debian's packages into ``.state/bin``, with no root and nothing installed.
+
+``python -m harness.binaries redis-server prometheus`` fetches ahead and prints the paths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import mmap
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import debian
+from harness.debian import DebianError, Depends, Progress
+
+ROOT = Path(__file__).resolve().parents[1]
+STATE = Path(os.environ.get("STACK_STATE") or ROOT / ".state")
+BIN = STATE / "bin"
+VERSION_TIMEOUT_SECONDS = 60
+
+
+class BinaryMissing(Exception):
+    """A program can be had neither from PATH nor from Debian's packages; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A set of packages that is unpacked together, into ``.state/bin/trees/<name>``."""
+
+    name: str
+    packages: tuple[str, ...]
+    #: The suite to fall back on where the machine's own release has only older versions than `minimum`.
+    #: None: only the machine's own release, whose C library the programs need.
+    suite: str | None = None
+    minimum: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Program:
+    """Where one program lies in its tree, and by which names it is known on PATH."""
+
+    tree: Tree
+    inside: str
+    names: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+
+# Rule for the versions: the machine's own release where it is recent enough, else the suite named here.
+# Programs written in Go need only an old C library and run on any release; Redis and Chromium do not.
+_REDIS = Tree("redis", ("redis-server", "redis-tools", "redis-sentinel"), minimum=(6, 2))
+_PROMETHEUS = Tree("prometheus", ("prometheus", "promtool"), suite="forky", minimum=(3, 0))
+_ALERTMANAGER = Tree("alertmanager", ("prometheus-alertmanager",), suite="forky", minimum=(0, 28))
+_CHROMIUM = Tree("chromium", ("chromium", "fonts-dejavu-core"))
+
+# The browser only ever opens pages of this project on loopback. Its sandbox needs root's set-uid helper
+# or user namespaces, and neither is there in every container.
+_HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+
+PROGRAMS = {
+    "redis-server": Program(_REDIS, "usr/bin/redis-server", ("redis-server",)),
+    "redis-cli": Program(_REDIS, "usr/bin/redis-cli", ("redis-cli",)),
+    "redis-sentinel": Program(_REDIS, "usr/bin/redis-sentinel", ("redis-sentinel",)),
+    "prometheus": Program(_PROMETHEUS, "usr/bin/prometheus", ("prometheus",)),
+    "promtool": Program(_PROMETHEUS, "usr/bin/promtool", ("promtool",)),
+    "alertmanager": Program(
+        _ALERTMANAGER, "usr/bin/prometheus-alertmanager", ("alertmanager", "prometheus-alertmanager")
+    ),
+    "amtool": Program(_ALERTMANAGER, "usr/bin/amtool", ("amtool",)),
+    "chromium": Program(_CHROMIUM, "usr/lib/chromium/chromium", ("chromium", "google-chrome"), _HEADLESS),
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that can be run: `command` gives its argument list, `env` what its environment needs besides.
+
+    `arguments` are those that it always gets; they are part of `command` and not of `path`.
+    """
+
+    name: str
+    path: Path
+    arguments: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *args: str | os.PathLike[str]) -> list[str]:
+        """The argument list to run the program with `args`."""
+        return [str(self.path), *self.arguments, *map(os.fspath, args)]
+
+    def version(self) -> str:
+        """The version that the program tells of itself, such as ``3.5.3``. Raises `BinaryMissing` where it does not run."""
+        return _version(self.path)
+
+
+def find(name: str, *, folder: Path | None = None, progress: Progress | None = None) -> Tool:
+    """The program `name`: from PATH, from `folder` (``.state/bin``), or fetched into it now.
+
+    Safe to call from several processes at once. Raises `BinaryMissing` where it cannot be had,
+    and `KeyError` for a name that is not in `PROGRAMS`.
+    """
+    program = PROGRAMS[name]
+    return _find(name, program, os.environ.get("PATH", ""), folder or BIN, progress or _say)
+
+
+@functools.cache
+def _find(name: str, program: Program, path: str, folder: Path, progress: Progress) -> Tool:
+    for candidate in program.names:
+        found = shutil.which(candidate, path=path)
+        if found and Path(found).parent.resolve() != folder.resolve() and _usable(Path(found), program.tree.minimum):
+            return Tool(name, Path(found), program.arguments)
+    try:
+        return Tool(name, _unpacked(name, program, folder, progress), program.arguments)
+    except (DebianError, OSError) as error:
+        wanted = ".".join(map(str, program.tree.minimum))
+        raise BinaryMissing(
+            f"{name} is not on PATH{f' in version {wanted} or later' if wanted else ''} and cannot be fetched "
+            f"({error}): install {' '.join(program.tree.packages)} and put {name} on PATH"
+        ) from None
+
+
+def _unpacked(name: str, program: Program, folder: Path, progress: Progress) -> Path:
+    start = folder / name
+    if start.exists():
+        return start
+    tree = folder / "trees" / program.tree.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with debian.locked(folder / f".{program.tree.name}.lock"):
+        if start.exists():
+            return start
+        if not tree.exists():
+            with _staging(tree) as staging:
+                _fill(program.tree, staging, folder / "apt", progress)
+                _adapt(program.tree, staging)
+        for other, its in PROGRAMS.items():
+            if its.tree == program.tree:
+                _write_start(folder / other, program.tree, its.inside, tree)
+    return start
+
+
+@contextlib.contextmanager
+def _staging(tree: Path) -> Iterator[Path]:
+    """A folder beside `tree` that takes its place once it is complete, and goes where the block fails."""
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    for left in tree.parent.glob(f".{tree.name}-*"):  # of a process that was killed; the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{tree.name}-", dir=tree.parent))
+    try:
+        yield staging
+        staging.chmod(0o755)
+        staging.rename(tree)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _fill(tree: Tree, into: Path, cache: Path, progress: Progress) -> None:
+    if tree.suite is None or tree.suite == debian.release()[1]:
+        debian.unpack(tree.packages, into, depends=Depends.MISSING, cache=cache, progress=progress)
+        return
+    offered = None
+    with contextlib.suppress(DebianError):
+        offered = debian.candidate(tree.packages[0], cache=cache)
+    if offered is not None and _numbers(offered.partition(":")[2] or offered) >= tree.minimum:
+        debian.unpack(tree.packages, into, depends=Depends.MISSING, cache=cache, progress=progress)
+    else:
+        debian.unpack(tree.packages, into, suite=tree.suite, depends=Depends.NONE, cache=cache, progress=progress)
+
+
+# Debian's Alertmanager reads its templates from this folder, and no option names another.
+_TEMPLATES = b"/usr/share/prometheus/alertmanager"
+# A path of the same length that leads to whatever folder the starting script opened as file 9.
+_TEMPLATES_OPENED = b"/proc/self/fd".ljust(len(_TEMPLATES) - 1, b"/") + b"9"
+
+
+def _adapt(tree: Tree, root: Path) -> None:
+    """Makes the unpacked programs independent of where they lie."""
+    if tree is _ALERTMANAGER:
+        binary = root / "usr/bin/prometheus-alertmanager"
+        content = binary.read_bytes()
+        if _TEMPLATES in content:
+            binary.write_bytes(content.replace(_TEMPLATES, _TEMPLATES_OPENED))
+
+
+def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
+    """Writes the script that runs a program of the tree; it finds the tree by its own place."""
+    libraries = sorted(
+        f"$tree/{folder.relative_to(root)}" for shape in ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*")
+        for folder in root.glob(shape) if folder.is_dir() and any(folder.glob("*.so*"))
+    )  # fmt: skip
+    lines = ["#!/bin/sh", "self=$0", '[ ! -L "$self" ] || self=$(readlink -f "$self")']
+    lines.append(f"tree=${{self%/*}}/trees/{tree.name}")
+    if libraries:
+        lines.append(f"export LD_LIBRARY_PATH=\"{':'.join(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\"")
+    if (root / "usr/share/fonts").is_dir():
+        fonts = root / "fonts.conf"
+        fonts.write_text(_FONTS.format(fonts=root / "usr/share/fonts"))
+        lines.append('[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE="$tree/fonts.conf"')
+    opened = ""
+    if tree is _ALERTMANAGER:
+        opened = ' 9<"$tree/usr/share/prometheus/alertmanager"'
+    lines.append(f'exec "$tree/{inside}" "$@"{opened}')
+    temporary = start.with_name(f".{start.name}-{os.getpid()}")
+    temporary.write_text("\n".join(lines) + "\n")
+    temporary.chmod(0o755)
+    temporary.replace(start)
+
+
+_FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{fonts}</dir><dir>/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+"""
+
+
+def _usable(path: Path, minimum: tuple[int, ...]) -> bool:
+    """Whether the program found on PATH runs, is recent enough, and finds the files that it needs."""
+    try:
+        recent = _numbers(_version(path)) >= minimum
+    except BinaryMissing:
+        return False
+    return recent and not _lacks_templates(path)
+
+
+def _lacks_templates(path: Path) -> bool:
+    """Whether this is Debian's Alertmanager without Debian's templates: it would not start."""
+    if "alertmanager" not in path.name or Path(os.fsdecode(_TEMPLATES)).is_dir():
+        return False
+    with path.resolve().open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(_TEMPLATES) >= 0
+
+
+def _version(path: Path) -> str:
+    try:
+        done = subprocess.run(
+            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=VERSION_TIMEOUT_SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BinaryMissing(f"{path} does not run: {error}") from None
+    found = re.search(r"\d+\.\d+[.\d]*", done.stdout + done.stderr)
+    if done.returncode != 0 or found is None:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise BinaryMissing(f"{path} does not run: {said[-1] if said else f'exit status {done.returncode}'}")
+    return found.group()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found.group().split("."))) if found else ()
+
+
+def _say(message: str) -> None:
+    print(f"binaries: {message}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fetches the programs named and prints where each is. Exit status 1 where one cannot be had."""
+    parser = argparse.ArgumentParser(prog="python -m harness.binaries", description=main.__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {' '.join(PROGRAMS)}; none: all of them")
+    names = parser.parse_args(arguments).names or list(PROGRAMS)
+    unknown = [name for name in names if name not in PROGRAMS]
+    if unknown:
+        parser.error(f"unknown program {' '.join(unknown)}: choose from {' '.join(PROGRAMS)}")
+    failed = 0
+    for name in names:
+        try:
+            tool = find(name)
+            print(f"{name} {tool.version()} {tool.path}", flush=True)
+        except BinaryMissing as error:
+            print(error, file=sys.stderr)
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
