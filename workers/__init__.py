@@ -1,0 +1,1 @@
+"""The sample Celery application, and the instrumentation that any Celery application can import."""
