@@ -33,9 +33,9 @@ function link(text, address) {
 function span(seconds) {
   const s = Math.max(0, Math.round(seconds));
   if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  const [size, unit, rest, small] = s < 3600 ? [60, "min", 1, "s"] : s < 86400 ? [3600, "h", 60, "min"] : [86400, "d", 3600, "h"];
+  const left = Math.floor((s % size) / rest);
+  return `${Math.floor(s / size)} ${unit}${left ? ` ${left} ${small}` : ""}`;
 }
 
 function clock(epoch) {
