@@ -121,7 +121,7 @@ def _find(name: str, program: Program, path: str, folder: Path, progress: Progre
             return Tool(name, Path(found), program.arguments)
     try:
         return Tool(name, _unpacked(name, program, folder, progress), program.arguments)
-    except (DebianError, OSError) as error:
+    except (DebianError, BinaryMissing, OSError) as error:
         wanted = ".".join(map(str, program.tree.minimum))
         raise BinaryMissing(
             f"{name} is not on PATH{f' in version {wanted} or later' if wanted else ''} and cannot be fetched "
@@ -145,6 +145,7 @@ def _unpacked(name: str, program: Program, folder: Path, progress: Progress) -> 
         for other, its in PROGRAMS.items():
             if its.tree == program.tree:
                 _write_start(folder / other, program.tree, its.inside, tree)
+    _version(start)
     return start
 
 
@@ -193,10 +194,10 @@ def _adapt(tree: Tree, root: Path) -> None:
 
 def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
     """Writes the script that runs a program of the tree; it finds the tree by its own place."""
-    libraries = sorted(
-        f"$tree/{folder.relative_to(root)}" for shape in ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*")
-        for folder in root.glob(shape) if folder.is_dir() and any(folder.glob("*.so*"))
-    )  # fmt: skip
+    # Most libraries lie in the folder of the architecture; a few, such as PulseAudio's, in one of their own below it.
+    shapes = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/*")
+    folders = [folder for shape in shapes for folder in sorted(root.glob(shape)) if any(folder.glob("lib*.so*"))]
+    libraries = [f"$tree/{folder.relative_to(root)}" for folder in folders]
     lines = ["#!/bin/sh", "self=$0", '[ ! -L "$self" ] || self=$(readlink -f "$self")']
     lines.append(f"tree=${{self%/*}}/trees/{tree.name}")
     if libraries:

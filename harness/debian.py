@@ -43,6 +43,7 @@ Dir "{root}";
 Dir::State "{root}/state";
 Dir::State::status "{status}";
 Dir::Cache "{root}/cache";
+Dir::Cache::srcpkgcache "";
 Dir::Etc "{root}/etc";
 Dir::Etc::sourcelist "{root}/etc/sources.list";
 Dir::Etc::sourceparts "{root}/etc/none";
