@@ -31,7 +31,7 @@ BIN = STATE / "bin"
 VERSION_TIMEOUT_SECONDS = 60
 
 
-class BinaryMissing(Exception):
+class BinaryMissingError(Exception):
     """A program can be had neither from PATH nor from Debian's packages; the message is one line."""
 
 
@@ -96,17 +96,17 @@ class Tool:
 
     def command(self, *args: str | os.PathLike[str]) -> list[str]:
         """The argument list to run the program with `args`."""
-        return [str(self.path), *self.arguments, *map(os.fspath, args)]
+        return [str(self.path), *self.arguments, *(os.fspath(arg) for arg in args)]
 
     def version(self) -> str:
-        """The version that the program tells of itself, such as ``3.5.3``. Raises `BinaryMissing` where it does not run."""
+        """The version that the program tells of itself (``3.5.3``). Raises `BinaryMissingError` where it does not run."""
         return _version(self.path)
 
 
 def find(name: str, *, folder: Path | None = None, progress: Progress | None = None) -> Tool:
     """The program `name`: from PATH, from `folder` (``.state/bin``), or fetched into it now.
 
-    Safe to call from several processes at once. Raises `BinaryMissing` where it cannot be had,
+    Safe to call from several processes at once. Raises `BinaryMissingError` where it cannot be had,
     and `KeyError` for a name that is not in `PROGRAMS`.
     """
     program = PROGRAMS[name]
@@ -121,9 +121,9 @@ def _find(name: str, program: Program, path: str, folder: Path, progress: Progre
             return Tool(name, Path(found), program.arguments)
     try:
         return Tool(name, _unpacked(name, program, folder, progress), program.arguments)
-    except (DebianError, BinaryMissing, OSError) as error:
+    except (DebianError, BinaryMissingError, OSError) as error:
         wanted = ".".join(map(str, program.tree.minimum))
-        raise BinaryMissing(
+        raise BinaryMissingError(
             f"{name} is not on PATH{f' in version {wanted} or later' if wanted else ''} and cannot be fetched "
             f"({error}): install {' '.join(program.tree.packages)} and put {name} on PATH"
         ) from None
@@ -140,7 +140,7 @@ def _unpacked(name: str, program: Program, folder: Path, progress: Progress) -> 
             return start
         if not tree.exists():
             with _staging(tree) as staging:
-                _fill(program.tree, staging, folder / "apt", progress)
+                _fill(program.tree, staging, folder.parent / "apt", progress)
                 _adapt(program.tree, staging)
         for other, its in PROGRAMS.items():
             if its.tree == program.tree:
@@ -226,7 +226,7 @@ def _usable(path: Path, minimum: tuple[int, ...]) -> bool:
     """Whether the program found on PATH runs, is recent enough, and finds the files that it needs."""
     try:
         recent = _numbers(_version(path)) >= minimum
-    except BinaryMissing:
+    except BinaryMissingError:
         return False
     return recent and not _lacks_templates(path)
 
@@ -246,11 +246,11 @@ def _version(path: Path) -> str:
             timeout=VERSION_TIMEOUT_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BinaryMissing(f"{path} does not run: {error}") from None
+        raise BinaryMissingError(f"{path} does not run: {error}") from None
     found = re.search(r"\d+\.\d+[.\d]*", done.stdout + done.stderr)
     if done.returncode != 0 or found is None:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise BinaryMissing(f"{path} does not run: {said[-1] if said else f'exit status {done.returncode}'}")
+        raise BinaryMissingError(f"{path} does not run: {said[-1] if said else f'exit status {done.returncode}'}")
     return found.group()
 
 
@@ -276,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             tool = find(name)
             print(f"{name} {tool.version()} {tool.path}", flush=True)
-        except BinaryMissing as error:
+        except BinaryMissingError as error:
             print(error, file=sys.stderr)
             failed = 1
     return failed

@@ -105,7 +105,7 @@ def release() -> tuple[str, str]:
     return found.get("ID", "unknown"), found.get("VERSION_CODENAME", "unknown")
 
 
-def unpack(  # noqa: PLR0913 - each is a choice of the caller
+def unpack(
     packages: Sequence[str],
     into: Path,
     *,
