@@ -201,7 +201,7 @@ def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
     lines = ["#!/bin/sh", "self=$0", '[ ! -L "$self" ] || self=$(readlink -f "$self")']
     lines.append(f"tree=${{self%/*}}/trees/{tree.name}")
     if libraries:
-        lines.append(f"export LD_LIBRARY_PATH=\"{':'.join(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}\"")
+        lines.append(f'export LD_LIBRARY_PATH="{":".join(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
     if (root / "usr/share/fonts").is_dir():
         fonts = root / "fonts.conf"
         fonts.write_text(_FONTS.format(fonts=root / "usr/share/fonts"))
