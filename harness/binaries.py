@@ -24,14 +24,14 @@ from pathlib import Path
 
 from harness import debian
 from harness.debian import DebianError, Depends, Progress
+from harness.errors import HarnessError
+from harness.paths import STATE
 
-ROOT = Path(__file__).resolve().parents[1]
-STATE = Path(os.environ.get("STACK_STATE") or ROOT / ".state")
 BIN = STATE / "bin"
 VERSION_TIMEOUT_SECONDS = 60
 
 
-class BinaryMissingError(Exception):
+class BinaryMissingError(HarnessError):
     """A program can be had neither from PATH nor from Debian's packages; the message is one line."""
 
 
@@ -99,7 +99,7 @@ class Tool:
         return [str(self.path), *self.arguments, *(os.fspath(arg) for arg in args)]
 
     def version(self) -> str:
-        """The version that the program tells of itself (``3.5.3``). Raises `BinaryMissingError` where it does not run."""
+        """The version that the program tells of itself (``3.5.3``). Raises `BinaryMissingError`."""
         return _version(self.path)
 
 

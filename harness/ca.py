@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.binaries import ROOT
+from harness.paths import ROOT
 
 CERTS = ROOT / "certs"
 

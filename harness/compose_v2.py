@@ -11,8 +11,9 @@ import tempfile
 from pathlib import Path
 
 from harness import debian
-from harness.binaries import STATE
 from harness.debian import DebianError, Depends, Progress
+from harness.errors import HarnessError
+from harness.paths import STATE
 
 #: The oldest release that knows everything that the stack's `compose.yaml` and the harness use.
 MINIMUM = (2, 20)
@@ -21,7 +22,7 @@ PLUGIN = Path("usr/libexec/docker/cli-plugins/docker-compose")
 TIMEOUT_SECONDS = 30
 
 
-class ComposeMissingError(Exception):
+class ComposeMissingError(HarnessError):
     """There is no Compose v2 and none can be fetched; the message is one line that says what to install."""
 
 
@@ -31,7 +32,9 @@ def compose_command(*, folder: Path | None = None, progress: Progress = debian.q
     Where the machine has no plugin of version `MINIMUM` or later, the one of Debian's packages is fetched into
     `folder` (``.state/docker``), together with a script named ``docker`` that hands it the word ``compose`` and all
     else to the real ``docker``. It reads the user's own Docker settings, contexts and credentials and changes none
-    of them. The result is always two words, of which the first does as anyone's ``docker``. Raises `ComposeMissingError`.
+    of them. The result is always two words, of which the first does as anyone's ``docker``.
+
+    Raises `ComposeMissingError`.
     """
     return list(_compose_command(folder or STATE / "docker", progress))
 

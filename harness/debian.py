@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from harness.errors import HarnessError
+
 Progress = Callable[[str], None]
 
 #: Names a mirror of Debian's archive for a suite that the machine's own sources do not lead to.
@@ -67,7 +69,7 @@ Debug::NoLocking "true";
 """
 
 
-class DebianError(Exception):
+class DebianError(HarnessError):
     """A package cannot be had; the message is one line that says why and what helps."""
 
 
