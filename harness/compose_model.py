@@ -93,17 +93,18 @@ class Model:
 
         Raises BadInput for a name that the file does not have.
         """
-        on, names = set(profiles), list(only)
+        on, wanted = set(profiles), list(only)
         known = {profile for service in self.services.values() for profile in service.profiles}
         if unknown := on - known:
-            raise BadInput(f"PROFILES={','.join(sorted(unknown))} is unknown; the profiles are {', '.join(sorted(known))}")
-        for name in names:
+            names = ", ".join(sorted(known))
+            raise BadInput(f"PROFILES={','.join(sorted(unknown))} is unknown; the profiles are {names}")
+        for name in wanted:
             if name not in self.services:
                 raise BadInput(f"service {name!r} is unknown; the services are {', '.join(self.services)}")
         return {
             name: service
             for name, service in self.services.items()
-            if (name in names if names else not service.profiles or on & set(service.profiles))
+            if (name in wanted if wanted else not service.profiles or on & set(service.profiles))
         }
 
 

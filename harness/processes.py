@@ -18,7 +18,7 @@ import psutil
 
 from harness.wait import DeadlineError, until
 
-TOKEN = "STACK_PROCESS"
+MARK = "STACK_PROCESS"
 #: The start of a process is computed from the clock of the machine, which may be set meanwhile.
 _CLOCK_SLACK_SECONDS = 2.0
 
@@ -62,7 +62,7 @@ class Identity:
     def _is_mine(self, process: psutil.Process) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE or process.create_time() < self.started - _CLOCK_SLACK_SECONDS:
             return False
-        return process.environ().get(TOKEN) == self.token
+        return process.environ().get(MARK) == self.token
 
     def children(self) -> list[psutil.Process]:
         """The direct children, oldest first: of a prefork worker, its pool."""
@@ -113,7 +113,7 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Pat
     with log.open("ab") as output:
         child = subprocess.Popen(
             list(command),
-            env={**env, TOKEN: token},
+            env={**env, MARK: token},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=output,
