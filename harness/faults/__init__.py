@@ -10,6 +10,8 @@ other state, so that `make heal` in another shell, or a test's teardown after a 
         ...
 """
 
+from harness.faults.context import Record
+from harness.faults.run import active, applied, heal, inject
 from harness.faults.table import NAMES, Fault, FaultError, Parameter
 
-__all__ = ["NAMES", "Fault", "FaultError", "Parameter"]
+__all__ = ["NAMES", "Fault", "FaultError", "Parameter", "Record", "active", "applied", "heal", "inject"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.errors import BadInput
 
-class FaultError(ValueError):
+
+class FaultError(BadInput):
     """A fault that does not exist, a parameter that it does not take, or a stack that it cannot be done to."""
 
 
@@ -81,7 +83,7 @@ NAMES: dict[str, Fault] = _table(
         {"names": Parameter(20_000, "distinct names"), "queue": Parameter("invented", "the queue that they name")},
     ),
     Fault("beat-down", "The scheduler is gone.", {}),
-    Fault("beat-silent", "The scheduler runs and answers, and sends nothing.", {}),
+    Fault("beat-silent", "The scheduler is frozen: its process is there, its port is open, and it sends nothing.", {}),
     Fault(
         "poison",
         "A task kills every process that runs it and goes back to its queue each time.",
