@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler
 QUEUES, TASKS, WORKERS = 50, 500, 200
 # In-process series: a worker node runs the tasks of one queue, ten kinds of them.
 TASKS_OF_A_WORKER = 10
-RUNTIME_BOUNDS = ["0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1.0", "2.5", "5.0", "7.5", "10.0", "+Inf"]
-WAIT_BOUNDS = ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "120.0", "300.0", "600.0", "1800.0", "+Inf"]
+RUNTIME_BOUNDS = (*map(str, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)), "+Inf")
+WAIT_BOUNDS = (*map(str, (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)), "+Inf")
 STARTED = time.time()
 
 

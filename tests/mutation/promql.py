@@ -7,7 +7,6 @@ how each kind of node is written.
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import requests
 
 from harness.binaries import find
+from harness.ports import free_ports
 from harness.wait import until
 
 Node = dict[str, Any]
@@ -41,10 +41,8 @@ class Parser:
 def parser() -> Iterator[Parser]:
     """A parser over a Prometheus that scrapes nothing and is ended with the block."""
     prometheus = find("prometheus")
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_ports(1)[0]
         config = Path(folder, "prometheus.yml")
         config.write_text("global: {}\n")
         log = Path(folder, "log")
