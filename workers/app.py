@@ -6,6 +6,8 @@ import os
 
 from celery import Celery
 
+# Before anything that defines a metric: it decides where the processes of this node share theirs.
+from workers.instrumentation import instrument  # isort: skip
 from workers.catalogue import QUEUES, routes
 from workers.pipeline_task import PipelineTask
 from workers.schedule import beat_schedule
@@ -48,3 +50,4 @@ app.conf.update(
     # Beat wakes this often even with nothing due, so that a tick that does not come says that it hangs.
     beat_max_loop_interval=5,
 )
+instrument(app)

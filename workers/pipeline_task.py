@@ -69,5 +69,9 @@ def _settings() -> Any:
     return settings
 
 
-def _count_quarantined(task: Any, queue: str) -> None:
-    """Tell the metrics that a message was set aside."""
+def _count_quarantined(task: Any) -> None:
+    from workers.instrumentation.hooks import series  # noqa: PLC0415 - only where a message is set aside
+
+    counted = series()
+    if counted is not None:
+        counted.quarantined(task, task.request.delivery_info)

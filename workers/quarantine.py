@@ -60,8 +60,9 @@ def guard(redis: Any, task: Any, limit: int, on_quarantine: Any = None) -> None:
         pipe.delete(key)
         pipe.execute()
     if on_quarantine is not None:
-        on_quarantine(task, delivery.get("routing_key"))
-    logger.error("%s[%s] was redelivered %d times and is set aside in %s", task.name, request.id, redeliveries, LIST_KEY)
-    reason = Quarantined(f"redelivered {redeliveries} times, set aside in {LIST_KEY}")
+        on_quarantine(task)
+    outcome = f"redelivered {redeliveries} times, set aside in {LIST_KEY}"
+    logger.error("%s[%s]: %s", task.name, request.id, outcome)
+    reason = Quarantined(outcome)
     task.backend.mark_as_failure(request.id, reason, request=request)
     raise Reject(reason, requeue=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.catalogue import CANARY, QUEUES, RECONCILE, SUMMARISE
+from workers.catalogue import QUEUES, RECONCILE, SUMMARISE
+from workers.instrumentation.canary import canary_schedule
 
 #: Seconds between two runs of the periodic tasks.
 RECONCILE_SECONDS = 30.0
@@ -29,11 +30,4 @@ def beat_schedule(canary_interval: float) -> dict[str, dict[str, Any]]:
             "options": {"expires": 2 * SUMMARISE_SECONDS},
         },
     }
-    if canary_interval:
-        for queue in QUEUES:
-            entries[f"canary {queue}"] = {
-                "task": CANARY.name,
-                "schedule": canary_interval,
-                "options": {"queue": queue, "expires": 2 * canary_interval},
-            }
-    return entries
+    return entries | canary_schedule(QUEUES, canary_interval)

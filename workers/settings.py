@@ -109,9 +109,7 @@ class Settings:
         result_password = secret(environ, "RESULT_BACKEND_PASSWORD_FILE") or password
         return cls(
             broker_url=broker_url(environ, "BROKER_URL", "redis://127.0.0.1:6379/0", password),
-            result_backend_url=broker_url(
-                environ, "RESULT_BACKEND_URL", "redis://127.0.0.1:6379/1", result_password
-            ),
+            result_backend_url=broker_url(environ, "RESULT_BACKEND_URL", "redis://127.0.0.1:6379/1", result_password),
             result_expires=number(environ, "RESULT_EXPIRES_SECONDS", 3600, 1, 30 * 86400),
             visibility_timeout=number(environ, "VISIBILITY_TIMEOUT_SECONDS", 300, 5, 86400),
             redelivery_limit=int(number(environ, "REDELIVERY_LIMIT", 3, 0, 1000)),

@@ -1,11 +1,8 @@
-"""The canary: a task that only proves that its queue is served."""
+"""The canary of each queue."""
 
 from __future__ import annotations
 
 from workers.app import app
-from workers.catalogue import CANARY
+from workers.instrumentation.canary import add_canary
 
-
-@app.task(name=CANARY.name, ignore_result=True, acks_late=False, reject_on_worker_lost=False)
-def ping() -> None:
-    """Do nothing."""
+ping = add_canary(app)
