@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from harness.errors import BadInput
+from harness.errors import BadInputError
 from harness.interpolate import interpolate
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_]\w*)")
 _PORT_VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
@@ -78,7 +79,9 @@ class Service:
         for port in self.ports:
             if container in (None, port.container):
                 return port
-        raise BadInput(f"service {self.name} has no port {container or ''}: see ports and expose in the compose file")
+        raise BadInputError(
+            f"service {self.name} has no port {container or ''}: see ports and expose in the compose file"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,16 +94,16 @@ class Model:
     def select(self, profiles: Iterable[str] = (), only: Iterable[str] = ()) -> dict[str, Service]:
         """The services that run: those named by `only`, else those without a profile or with one that is on.
 
-        Raises BadInput for a name that the file does not have.
+        Raises BadInputError for a name that the file does not have.
         """
         on, wanted = set(profiles), list(only)
         known = {profile for service in self.services.values() for profile in service.profiles}
         if unknown := on - known:
             names = ", ".join(sorted(known))
-            raise BadInput(f"PROFILES={','.join(sorted(unknown))} is unknown; the profiles are {names}")
+            raise BadInputError(f"PROFILES={','.join(sorted(unknown))} is unknown; the profiles are {names}")
         for name in wanted:
             if name not in self.services:
-                raise BadInput(f"service {name!r} is unknown; the services are {', '.join(self.services)}")
+                raise BadInputError(f"service {name!r} is unknown; the services are {', '.join(self.services)}")
         return {
             name: service
             for name, service in self.services.items()
@@ -109,35 +112,48 @@ class Model:
 
 
 def read(path: Path, variables: Mapping[str, str]) -> Model:
-    """The model of a compose file. Raises BadInput for a file that is missing, broken or lacks a variable."""
+    """The model of a compose file. Raises BadInputError for a file that is missing, broken or lacks a variable."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:
-        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise BadInputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("services"), dict):
-        raise BadInput(f"{path} has no services")
+        raise BadInputError(f"{path} has no services")
     raw = {key: value for key, value in raw.items() if not key.startswith("x-")}
     filled = interpolate(raw, variables)
     secrets = {name: _path(path.parent, entry["file"]) for name, entry in (filled.get("secrets") or {}).items()}
     services = {
-        name: _service(name, entry, raw["services"][name], variables, secrets, path.parent)
+        name: _service(
+            name,
+            entry=entry,
+            raw=raw["services"][name],
+            variables=variables,
+            secrets=secrets,
+            base=path.parent,
+        )
         for name, entry in filled["services"].items()
     }
     return Model(services, tuple(filled.get("volumes") or ()))
 
 
+def variables_of(path: Path) -> set[str]:
+    """The names of the variables that a compose file reads."""
+    return set(_VARIABLE.findall(path.read_text(encoding="utf-8")))
+
+
 def duration(value: str | float) -> float:
-    """Seconds of a duration such as `1m30s`. Raises BadInput."""
+    """Seconds of a duration such as `1m30s`. Raises BadInputError."""
     written = str(value)
     if not _DURATION.sub("", written) and written:
         return sum(float(amount) * _UNITS[unit] for amount, unit in _DURATION.findall(written))
-    raise BadInput(f"{written!r} is not a duration; write one such as 30s or 1m30s")
+    raise BadInputError(f"{written!r} is not a duration; write one such as 30s or 1m30s")
 
 
 def _service(
     name: str,
+    *,
     entry: dict[str, Any],
     raw: dict[str, Any],
     variables: Mapping[str, str],
@@ -228,7 +244,7 @@ def _secrets(entry: dict[str, Any], files: Mapping[str, Path]) -> Iterable[Mount
         source = secret if isinstance(secret, str) else secret["source"]
         target = source if isinstance(secret, str) else secret.get("target", source)
         if source not in files:
-            raise BadInput(f"secret {source!r} is not among the compose file's secrets")
+            raise BadInputError(f"secret {source!r} is not among the compose file's secrets")
         yield Mount("bind", str(files[source]), target if target.startswith("/") else f"/run/secrets/{target}", True)
 
 
@@ -247,7 +263,7 @@ def _ports(entry: dict[str, Any], raw: dict[str, Any]) -> Iterable[Port]:
 def _number(text: str | int, variable: str) -> int:
     if str(text).isdigit() and 0 < int(text) < 65536:
         return int(text)
-    raise BadInput(f"{variable or 'port'}={text!r} is not a port; write a number from 1 to 65535")
+    raise BadInputError(f"{variable or 'port'}={text!r} is not a port; write a number from 1 to 65535")
 
 
 def _path(base: Path, text: str) -> Path:

@@ -8,12 +8,13 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness import container_inside, engine, ports
+from harness import ca, container_inside, engine, ports, standins
 from harness.compose_v2 import compose_command
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInputError, HarnessError
 from harness.way import Condition, Plan, Replica
 
 _LOG_LINES = 15
+_PULL_SECONDS = 600.0
 _ONE_OFF = "com.docker.compose.oneoff"
 
 
@@ -30,6 +31,7 @@ class Containers:
             *(word for profile in plan.profiles for word in ("--profile", profile)),
         ]
         self._environment = {**os.environ, **plan.overrides}
+        self._absent: dict[str, str] | None = None
 
     @staticmethod
     def official_images(plan: Plan) -> list[str]:
@@ -40,6 +42,13 @@ class Containers:
         return list(images)
 
     # What is there
+
+    def absent(self) -> dict[str, str]:
+        if self._absent is None:
+            official = {name: service.image for name, service in self._plan.services.items() if not service.built}
+            gone = set(standins.missing(official.values()))
+            self._absent = {name: f"the engine has no {image}" for name, image in official.items() if image in gone}
+        return self._absent
 
     def replicas(self, service: str) -> list[Replica]:
         found = self._listed(f"label=com.docker.compose.service={service}", f"label={_ONE_OFF}=False")
@@ -97,43 +106,50 @@ class Containers:
             service for service in self._plan.services if self._listed(f"label=com.docker.compose.service={service}")
         }
         ports.require_free(service for name, service in self._plan.services.items() if name not in running)
+        self._absent = {}
+        images = self.official_images(self._plan)
         if self.kind == "stand-ins":
-            from harness import standins  # noqa: PLC0415 - only this way needs it
-
-            standins.ensure(self.official_images(self._plan), progress=self._plan.say)
+            _, left_out = standins.build(images, self._plan.say)
         else:
-            for image in self.official_images(self._plan):
-                if engine.image_labels(image) is None:
-                    self._plan.say(f"pulling {image}")
-                    if refusal := engine.pull(image, 600):
-                        raise HarnessError(f"{image} cannot be pulled: {refusal}; WAY=stand-ins needs no registry")
-        if built := [name for name, service in self._plan.services.items() if service.built]:
-            self._plan.say("building the images of the project's own parts")
-            done = self._run(["build", "--quiet", *built])
-            if done.returncode:
-                raise HarnessError(f"the images could not be built:\n{_end(done.stdout)}")
+            left_out = {}
+            for image in standins.missing(images):
+                self._plan.say(f"pulling {image}")
+                if refusal := engine.pull(image, _PULL_SECONDS):
+                    raise HarnessError(f"{image} cannot be pulled: {refusal}; WAY=stand-ins needs no registry")
+        for name, service in self._plan.services.items():
+            if not service.built and service.image in left_out:
+                self._absent[name] = f"{service.image} cannot be pulled, and {left_out[service.image]}"
+                self._plan.say(f"{name} is left out: {self._absent[name]}")
+        self._build()
+
+    def _build(self) -> None:
+        built = [name for name, service in self._plan.services.items() if service.built]
+        if not built:
+            return
+        self._plan.say("building the images of the project's own parts")
+        ca.place()
+        self._environment = {**ca.index_settings(), **self._environment}
+        done = self._run(["build", "--quiet", *built])
+        if done.returncode:
+            raise HarnessError(f"the images could not be built:\n{_end(done.stdout)}")
 
     def up(self, timeout: float) -> None:
-        self._plan.say(f"starting {len(self._plan.services)} services")
-        command = ["up", "--detach", "--wait", "--wait-timeout", str(int(timeout)), "--pull", "never", "--no-build"]
-        done = self._run([*command, "--no-deps", "--no-recreate", *self._scales(), *self._plan.services], timeout + 60)
-        if done.returncode:
-            raise HarnessError(self._failure(done.stdout))
-        for name in self._plan.services:
+        names = [name for name in self._plan.services if name not in self.absent()]
+        self._plan.say(f"starting {len(names)} services")
+        self._up(timeout, "--no-recreate", *self._scales(), *names)
+        for name in names:
             self._plan.say(f"  {name:<16} healthy")
 
     def start(self, replica: Replica) -> None:
         self._docker(["start", replica.ref], check=True, timeout=60)
 
+    def recreate(self, service: str, timeout: float) -> None:
+        self._up(timeout, "--force-recreate", service)
+
     def scale(self, service: str, count: int, timeout: float) -> None:
         if count > 1 and any(port.published for port in self._plan.model.services[service].ports):
-            raise BadInput(f"{service} has a port of its own on this machine and runs once, not {count} times")
-        command = ["up", "--detach", "--wait", "--wait-timeout", str(int(timeout)), "--pull", "never", "--no-build"]
-        done = self._run(
-            [*command, "--no-deps", "--no-recreate", "--scale", f"{service}={count}", service], timeout + 60
-        )
-        if done.returncode:
-            raise HarnessError(self._failure(done.stdout))
+            raise BadInputError(f"{service} has a port of its own on this machine and runs once, not {count} times")
+        self._up(timeout, "--no-recreate", "--scale", f"{service}={count}", service)
 
     def run_extra(self, name: str, service: str, command: Sequence[str], environment: Mapping[str, str]) -> Replica:
         full = f"{self._plan.project}-{name}"
@@ -164,7 +180,7 @@ class Containers:
     def kill_child(self, replica: Replica, pid: int) -> None:
         done = self.run_in(replica, ["python3", "-c", container_inside.KILL_CHILD, str(pid)], 30)
         if done.returncode:
-            raise BadInput(f"process {pid} of {replica.name}: {engine.last_line(done.stdout)}")
+            raise BadInputError(f"process {pid} of {replica.name}: {engine.last_line(done.stdout)}")
 
     def remove(self, replica: Replica) -> None:
         self._docker(["unpause", replica.ref])
@@ -179,6 +195,21 @@ class Containers:
             raise HarnessError(f"the containers could not be removed:\n{_end(done.stdout)}")
 
     # Inside
+
+    def _up(self, timeout: float, *further: str) -> None:
+        options = [
+            "--detach",
+            "--wait",
+            "--wait-timeout",
+            str(int(timeout)),
+            "--pull",
+            "never",
+            "--no-build",
+            "--no-deps",
+        ]
+        done = self._run(["up", *options, *further], timeout + 60)
+        if done.returncode:
+            raise HarnessError(self._failure(done.stdout))
 
     def _scales(self) -> Iterable[str]:
         # What was scaled before keeps its number when the stack is started again.

@@ -10,8 +10,6 @@ from pathlib import Path
 
 ENGINE_SECONDS = 8.0
 PULL_SECONDS = 60.0
-#: The label that tells an image made here from the official one of the same name.
-STANDIN_LABEL = "standin"
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
 
 

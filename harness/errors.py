@@ -9,7 +9,7 @@ class HarnessError(Exception):
     exit_status = 1
 
 
-class BadInput(HarnessError):
+class BadInputError(HarnessError):
     """A setting is wrong. The text names the setting, its value and what to write instead."""
 
     exit_status = 2

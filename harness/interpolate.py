@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import BadInput
+from harness.errors import BadInputError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")
@@ -15,7 +15,7 @@ _OPERATOR = re.compile(r":?[-?+]")
 def interpolate(value: Any, variables: Mapping[str, str]) -> Any:
     """A copy of a YAML value with the variables in its strings filled in; keys stay as they are.
 
-    Raises BadInput for a variable that must be set and is not, and for a broken expression.
+    Raises BadInputError for a variable that must be set and is not, and for a broken expression.
     """
     if isinstance(value, str):
         return text(value, variables)
@@ -44,7 +44,7 @@ def text(template: str, variables: Mapping[str, str]) -> str:
             parts.append(variables.get(name.group(), ""))
             at = name.end()
         else:
-            raise BadInput(f"{template!r} has a lone $; write $$ for a dollar sign")
+            raise BadInputError(f"{template!r} has a lone $; write $$ for a dollar sign")
     return "".join([*parts, template[at:]])
 
 
@@ -58,20 +58,20 @@ def _closing(template: str, start: int) -> int:
             depth -= 1
             if not depth:
                 return at
-    raise BadInput(f"{template!r} has a ${{ that is not closed")
+    raise BadInputError(f"{template!r} has a ${{ that is not closed")
 
 
 def _braced(inner: str, variables: Mapping[str, str]) -> str:
     name = _NAME.match(inner)
     if name is None:
-        raise BadInput(f"${{{inner}}} names no variable")
+        raise BadInputError(f"${{{inner}}} names no variable")
     value = variables.get(name.group())
     rest = inner[name.end() :]
     if not rest:
         return value or ""
     operator = _OPERATOR.match(rest)
     if operator is None:
-        raise BadInput(f"${{{inner}}} is not an expression of Compose")
+        raise BadInputError(f"${{{inner}}} is not an expression of Compose")
     other = rest[operator.end() :]
     there = bool(value) if operator.group().startswith(":") else value is not None
     match operator.group()[-1]:
@@ -81,4 +81,4 @@ def _braced(inner: str, variables: Mapping[str, str]) -> str:
             return text(other, variables) if there else ""
         case _ if there:
             return value or ""
-    raise BadInput(f"{name.group()} is not set: {text(other, variables) or 'it has no default'}")
+    raise BadInputError(f"{name.group()} is not set: {text(other, variables) or 'it has no default'}")

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 
 from harness import native_config, ports, processes, programs
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInputError, HarnessError
 from harness.native_copy import CopyView, Layout
 from harness.native_state import Copy, Store
 from harness.wait import DeadlineError, Pending, until
@@ -37,6 +37,10 @@ class Native:
         self._store = Store(plan.run)
 
     # What is there
+
+    def absent(self) -> dict[str, str]:
+        services = self._plan.services.items()
+        return {name: service.native_absent for name, service in services if service.native_absent}
 
     def replicas(self, service: str) -> list[Replica]:
         copies = [copy for copy in self._store.read().values() if copy.service == service and copy.number]
@@ -75,7 +79,9 @@ class Native:
             elif words := [*service.native_program, *service.command]:
                 programs.resolve(words[:1])
             else:
-                raise BadInput(f"service {service.name} has no command: give it x-native.program in the compose file")
+                raise BadInputError(
+                    f"service {service.name} has no command: give it x-native.program in the compose file"
+                )
 
     def up(self, timeout: float) -> None:
         self._claim()
@@ -116,9 +122,14 @@ class Native:
         if not copy.running:
             self._spawn(copy)
 
+    def recreate(self, service: str, timeout: float) -> None:
+        for replica in self.replicas(service):
+            self.stop(replica)
+        self.up(timeout)
+
     def scale(self, service: str, count: int, timeout: float) -> None:
         if count > 1 and any(port.published for port in self._plan.model.services[service].ports):
-            raise BadInput(f"{service} has a port of its own on this machine and runs once, not {count} times")
+            raise BadInputError(f"{service} has a port of its own on this machine and runs once, not {count} times")
         for replica in self.replicas(service)[count:]:
             self.remove(replica)
         numbers = {replica.number for replica in self.replicas(service)}
@@ -132,7 +143,7 @@ class Native:
     def run_extra(self, name: str, service: str, command: Sequence[str], environment: Mapping[str, str]) -> Replica:
         with self._store.changing() as copies:
             if name in copies:
-                raise BadInput(f"{name} exists already; give the extra {service} another name")
+                raise BadInputError(f"{name} exists already; give the extra {service} another name")
             copy = Copy(service, 0, name, self._ports(service, copies, free=True), None, False, list(command))
             copy.environment = dict(environment)
             copies[name] = copy
@@ -163,7 +174,7 @@ class Native:
 
     def kill_child(self, replica: Replica, pid: int) -> None:
         if pid not in self.children(replica):
-            raise BadInput(f"process {pid} is no child of {replica.name}")
+            raise BadInputError(f"process {pid} is no child of {replica.name}")
         psutil.Process(pid).send_signal(signal.SIGKILL)
 
     def remove(self, replica: Replica) -> None:
@@ -202,7 +213,7 @@ class Native:
         return [copy for copy in self._store.read().values() if copy.service == service and copy.number]
 
     def _claim(self) -> None:
-        """Give every service at least one copy, and every copy its ports. Raises BadInput for a port that is taken."""
+        """Give every service a copy, and every copy its ports. Raises BadInputError for a port that is taken."""
         with self._store.changing() as copies:
             here = {copy.service for copy in copies.values() if copy.running and copy.number}
             ports.require_free(

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from harness.compose_model import Service
-from harness.errors import BadInput
+from harness.errors import BadInputError
 
 # Below the range from which systems take the near end of outgoing connections: a port that is free now
 # is not handed to such a connection a moment later.
@@ -37,7 +37,7 @@ def free_ports(count: int, taken: Iterable[int] = ()) -> list[int]:
         if port not in avoid and is_free(port):
             avoid.add(port)
             found.append(port)
-    raise BadInput(f"no {count} free ports from {_RANGE.start} to {_RANGE.stop} on 127.0.0.1")
+    raise BadInputError(f"no {count} free ports from {_RANGE.start} to {_RANGE.stop} on 127.0.0.1")
 
 
 def published(services: Mapping[str, Service]) -> dict[str, int]:
@@ -51,7 +51,7 @@ def published(services: Mapping[str, Service]) -> dict[str, int]:
 
 
 def require_free(services: Iterable[Service]) -> None:
-    """Raise BadInput naming every port that is taken and the setting that moves it."""
+    """Raise BadInputError naming every port that is taken and the setting that moves it."""
     taken = []
     for service in services:
         for port in service.ports:
@@ -59,4 +59,4 @@ def require_free(services: Iterable[Service]) -> None:
                 way_out = f"; set {port.variable} to another port" if port.variable else ""
                 taken.append(f"port {port.published} for {service.name} is in use{way_out}")
     if taken:
-        raise BadInput("\n".join(taken))
+        raise BadInputError("\n".join(taken))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
+import signal as signals
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,13 +73,13 @@ class Identity:
             return sorted(process.children(), key=lambda child: (child.create_time(), child.pid))
         return []
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signals.Signals) -> None:
         """Send a signal to the process alone, if it is there."""
         if process := self.process():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
 
-    def signal_all(self, number: signal.Signals) -> None:
+    def signal_all(self, number: signals.Signals) -> None:
         """Send a signal to the process and to everything that it started."""
         for process in self.members():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -89,7 +89,7 @@ class Identity:
         """SIGKILL to the process and everything that it started, until nothing of it is left."""
 
         def gone() -> bool:
-            self.signal_all(signal.SIGKILL)
+            self.signal_all(signals.SIGKILL)
             return self.process() is None and not self.members()
 
         until(gone, f"process {self.pid} to be gone after SIGKILL", timeout, 0.05)
@@ -98,8 +98,8 @@ class Identity:
 
     def stop(self, grace: float) -> None:
         """SIGTERM to the process, `grace` seconds to end by itself, then SIGKILL to whatever is left."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
+        self.signal(signals.SIGCONT)
+        self.signal(signals.SIGTERM)
         with contextlib.suppress(DeadlineError):
             until(lambda: self.process() is None, "", grace, 0.05)
         self.kill()

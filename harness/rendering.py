@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import clock, native_config, receivers
 from harness.errors import HarnessError
+from harness.secrets import RECEIVERS
 from harness.way import Plan
 
 
@@ -28,7 +29,7 @@ def render(plan: Plan, factor: int, secrets: Path) -> None:
     main = alertmanager / "alertmanager.yml"
     if main.is_file():
         text = main.read_text(encoding="utf-8")
-        main.write_text(receivers.switched_on(text, secrets / "alertmanager"), encoding="utf-8")
+        main.write_text(receivers.switched_on(text, secrets / RECEIVERS), encoding="utf-8")
     for folder in (prometheus, alertmanager):
         _open(folder)
 

@@ -23,7 +23,9 @@ class Saved:
 
     def write(self, run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
-        (run / _FILE).write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        file = run / _FILE
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     @staticmethod
     def read(run: Path) -> Saved | None:

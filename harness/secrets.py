@@ -13,6 +13,8 @@ from harness.paths import SECRETS
 
 PASSWORDS = ("redis_password", "grafana_admin_password", "flower_password")
 REDIS_AUTH = "redis_auth.conf"
+#: Secrets of Alertmanager's receivers, put there by hand.
+RECEIVERS = "alertmanager"
 _BYTES = 16
 
 
@@ -22,6 +24,7 @@ def ensure(folder: Path = SECRETS) -> Path:
     folder.chmod(0o700)
     for name in PASSWORDS:
         _write_once(folder / name, secrets.token_hex(_BYTES))
+    (folder / RECEIVERS).mkdir(exist_ok=True)
     _write_once(folder / REDIS_AUTH, f"requirepass {read('redis_password', folder)}\n")
     return folder
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from harness.errors import BadInput
+from harness.errors import BadInputError
 from harness.paths import ROOT
 
 
@@ -33,14 +33,14 @@ def words(value: str) -> list[str]:
 
 
 def number(settings: Mapping[str, str], name: str, default: float, minimum: float) -> float:
-    """A setting as a number; raises BadInput for one that is none, or is too small."""
+    """A setting as a number; raises BadInputError for one that is none, or is too small."""
     text = settings.get(name, "").strip()
     if not text:
         return default
     try:
         value = float(text)
     except ValueError:
-        raise BadInput(f"{name}={text!r} is not a number; write one of at least {minimum:g}") from None
+        raise BadInputError(f"{name}={text!r} is not a number; write one of at least {minimum:g}") from None
     if not minimum <= value < float("inf"):
-        raise BadInput(f"{name}={text} is out of range; write a number of at least {minimum:g}")
+        raise BadInputError(f"{name}={text} is out of range; write a number of at least {minimum:g}")
     return value

@@ -12,6 +12,7 @@ Parts are named as in compose.yaml. Where `replica` is not given, all copies of 
 
 from __future__ import annotations
 
+import os
 import secrets as randomness
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,8 +20,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness import compose_model, ports, secrets, settings, ways
-from harness.errors import BadInput, HarnessError
-from harness.paths import ROOT, run_dir
+from harness.errors import BadInputError, HarnessError
+from harness.paths import ROOT, SECRETS, run_dir
 from harness.rendering import render
 from harness.saved import Saved
 from harness.wait import Pending, until
@@ -42,7 +43,7 @@ class Stack:
 
     `way`: native, stand-ins or images; empty chooses what this machine can do. `overrides`: settings that win over
     the environment and `.env`. `services`: only these, without what they depend on. `factor`: the test clock.
-    Nothing starts before `start`. Raises BadInput for a setting that cannot be.
+    Nothing starts before `start`. Raises BadInputError for a setting that cannot be.
     """
 
     def __init__(
@@ -62,11 +63,15 @@ class Stack:
         self.project = project or variables.get("COMPOSE_PROJECT_NAME") or "celery-stack"
         ways.require_name(self.project)
         self.factor = factor
+        self._only = tuple(services)
         self._say = say
         self._choice = way
         self._way: Way | None = None
         self.run = run_dir(self.project)
-        changed = {**(overrides or {}), "COMPOSE_PROJECT_NAME": self.project}
+        # What the caller's shell says now holds for later commands too, whatever their shell says.
+        said = compose_model.variables_of(root / compose_file) & set(os.environ)
+        changed = {name: os.environ[name] for name in said} | dict(overrides or {})
+        changed["COMPOSE_PROJECT_NAME"] = self.project
         changed |= {"PROMETHEUS_CONFIG": str(self.run / "rendered/prometheus")}
         changed |= {"ALERTMANAGER_CONFIG": str(self.run / "rendered/alertmanager")}
         variables |= changed
@@ -78,7 +83,7 @@ class Stack:
             settings=variables,
             overrides=changed,
             model=model,
-            services=model.select(profiles, services),
+            services=model.select(profiles, self._only),
             profiles=tuple(profiles),
             run=self.run,
             say=say,
@@ -140,22 +145,18 @@ class Stack:
     @property
     def services(self) -> list[str]:
         """The names of the services that run, in the order of the compose file; without what this way leaves out."""
-        return [
-            name
-            for name, service in self.plan.services.items()
-            if not (self.kind == "native" and service.native_absent)
-        ]
+        return [name for name in self.plan.services if name not in self.way.absent()]
 
     # The whole
 
     def start(self, timeout: float = START_SECONDS) -> None:
         """Start everything and return when every part is healthy. Starting what runs already changes nothing.
 
-        Raises BadInput for a port that is taken, HarnessError for a part that does not become healthy; then
+        Raises BadInputError for a port that is taken, HarnessError for a part that does not become healthy; then
         whatever did start still runs, to be looked at: `down` ends it.
         """
         way = self.way
-        secrets_folder = Path(self.plan.settings.get("SECRETS_DIR") or secrets.SECRETS)
+        secrets_folder = Path(self.plan.settings.get("SECRETS_DIR") or SECRETS)
         secrets.ensure(secrets_folder)
         render(self.plan, self.factor, secrets_folder)
         way.prepare()
@@ -163,6 +164,26 @@ class Stack:
             way.kind, dict(self.plan.overrides), list(self.plan.profiles), list(self.plan.services), self.factor
         ).write(self.run)
         way.up(timeout)
+
+    def change(self, service: str, overrides: Mapping[str, str], timeout: float = START_SECONDS) -> None:
+        """Start one service anew with other settings; they hold until the stack is started again."""
+        changed = Stack(
+            self.kind,
+            project=self.project,
+            overrides={**self.plan.overrides, **overrides},
+            profiles=self.plan.profiles,
+            services=self._only,
+            factor=self.factor,
+            root=self.plan.root,
+            compose_file=self.plan.compose_file.name,
+        )
+        changed._save()
+        changed.way.recreate(service, timeout)
+        self.plan, self._way = changed.plan, changed.way
+
+    def _save(self) -> None:
+        plan = self.plan
+        Saved(self.kind, dict(plan.overrides), list(plan.profiles), list(self._only), self.factor).write(self.run)
 
     def down(self, volumes: bool = False) -> None:
         """End and remove everything, with the data if `volumes`. Nothing of the project runs afterwards."""
@@ -178,7 +199,7 @@ class Stack:
 
     def broker_url(self, database: int = 0) -> str:
         """The URL of Redis from here, with its password: never to be printed."""
-        folder = Path(self.plan.settings.get("SECRETS_DIR") or secrets.SECRETS)
+        folder = Path(self.plan.settings.get("SECRETS_DIR") or SECRETS)
         place = self.way.address(self._one("redis", 1), self.plan.model.services["redis"].port().container)
         return f"redis://:{quote(secrets.read('redis_password', folder), safe='')}@{place}/{database}"
 
@@ -293,7 +314,9 @@ class Stack:
 
     def _some(self, service: str, number: int | None) -> list[Replica]:
         if service not in self.plan.model.services:
-            raise BadInput(f"service {service!r} is unknown; the services are {', '.join(self.plan.model.services)}")
+            raise BadInputError(
+                f"service {service!r} is unknown; the services are {', '.join(self.plan.model.services)}"
+            )
         found = [copy for copy in self.way.replicas(service) if number in (None, copy.number)]
         if not found:
             raise HarnessError(f"{service}{'' if number is None else f' {number}'} does not run in {self.project}")

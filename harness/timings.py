@@ -1,4 +1,4 @@
-"""How long each scenario took from the fault to firing, to delivery, to resolution: written by tests, read by a table."""
+"""How long each scenario took from the fault to firing, to delivery, to resolution: tests write, a table reads."""
 
 from __future__ import annotations
 
@@ -50,10 +50,12 @@ def forget(file: Path = FILE) -> None:
 
 def table(timings: list[Timing]) -> str:
     """The timings as a table of text, one line each."""
-    rows = [("way", "scenario", "alert", "firing", "delivered", "resolved")]
+    rows: list[tuple[str, ...]] = [("way", "scenario", "alert", "firing", "delivered", "resolved")]
     rows += [(t.way, t.scenario, t.alert, *map(_seconds, (t.firing, t.delivered, t.resolved))) for t in timings]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _seconds(value: float | None) -> str:

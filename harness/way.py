@@ -83,6 +83,12 @@ class Way(Protocol):
     def down(self, volumes: bool) -> None:
         """End and remove everything of the project, with its data if `volumes`."""
 
+    def absent(self) -> Mapping[str, str]:
+        """The services that this way leaves out, each with the reason."""
+
+    def recreate(self, service: str, timeout: float) -> None:
+        """Start a service anew with the settings that the plan has now, and return when it is healthy."""
+
     def replicas(self, service: str) -> list[Replica]:
         """The copies of a service that exist, running or not, without extras."""
 

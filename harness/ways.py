@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from harness import engine
+from harness import engine, standins
 from harness.compose_v2 import ComposeMissingError
 from harness.containers import Containers
-from harness.errors import BadInput, HarnessError
+from harness.errors import BadInputError, HarnessError
 from harness.native import Native
 from harness.way import Plan, Way
 
@@ -16,24 +16,26 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
 
 
 def require_name(project: str) -> None:
-    """Raise BadInput for a project name that Compose would refuse."""
+    """Raise BadInputError for a project name that Compose would refuse."""
     if not _PROJECT.fullmatch(project):
-        raise BadInput(
+        raise BadInputError(
             f"COMPOSE_PROJECT_NAME={project!r} cannot be a project's name: "
             "use lower-case letters, digits, - and _, a letter or digit first, 61 at most"
         )
 
 
 def require_choice(choice: str) -> None:
-    """Raise BadInput for a WAY that is none."""
+    """Raise BadInputError for a WAY that is none."""
     if choice and choice not in CHOICES:
-        raise BadInput(f"WAY={choice!r} is no way to run the stack; write one of {', '.join(CHOICES)}, or leave it out")
+        raise BadInputError(
+            f"WAY={choice!r} is no way to run the stack; write one of {', '.join(CHOICES)}, or leave it out"
+        )
 
 
 def choose(plan: Plan, choice: str = "") -> tuple[Way, str]:
     """The way and the line that says which and why. `choice` forces one; it is then an error if that cannot be.
 
-    Raises BadInput for a choice that is none, HarnessError for one that this machine cannot do.
+    Raises BadInputError for a choice that is none, HarnessError for one that this machine cannot do.
     """
     require_choice(choice)
     if choice == "native":
@@ -56,14 +58,15 @@ _NAMES = {"images": "containers of the official images", "stand-ins": "container
 
 
 def _with_engine(plan: Plan) -> tuple[Way, str]:
-    standins, missing = [], []
+    stand_ins: list[str] = []
+    missing: list[str] = []
     for image in Containers.official_images(plan):
         labels = engine.image_labels(image)
         if labels is None:
             missing.append(image)
-        elif labels.get(engine.STANDIN_LABEL):
-            standins.append(image)
-    if standins:
+        elif labels.get(standins.LABEL):
+            stand_ins.append(image)
+    if stand_ins:
         return Containers(plan, "stand-ins"), _line(plan, _NAMES["stand-ins"], "they were built here before")
     if not missing:
         return Containers(plan, "images"), _line(plan, _NAMES["images"], "the engine has them all")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.commands import looking, running
+from harness.commands import breaking, doctor, looking, running
 
 COMMANDS: dict[str, Callable[[], int]] = {
     "up": running.up,
@@ -15,4 +15,8 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "status": looking.status,
     "logs": looking.logs,
     "urls": looking.urls,
+    "break": breaking.break_,
+    "heal": breaking.heal,
+    "load": breaking.load,
+    "doctor": doctor.doctor,
 }

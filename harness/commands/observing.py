@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from harness import compose_model, ports, secrets, settings, ways
 from harness.commands.common import variable
-from harness.errors import BadInput
+from harness.errors import BadInputError
 from harness.paths import ROOT, run_dir
 from harness.stack import Stack
 from harness.way import Say
@@ -47,18 +47,18 @@ def observed(say: Say) -> Stack:
 
 
 def split_password(url: str) -> tuple[str, str]:
-    """A broker's URL without its password, and the password. Raises BadInput, which shows neither."""
+    """A broker's URL without its password, and the password. Raises BadInputError, which shows neither."""
     if not url:
-        raise BadInput("BROKER_URL is not set; write: make observe BROKER_URL=redis://host:6379/0")
+        raise BadInputError("BROKER_URL is not set; write: make observe BROKER_URL=redis://host:6379/0")
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - it raises for a port that is none
     except ValueError:
-        raise BadInput(
+        raise BadInputError(
             "BROKER_URL is not a URL with a host and a port; write one such as redis://host:6379/0"
         ) from None
     if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise BadInput(
+        raise BadInputError(
             f"BROKER_URL has the scheme {parts.scheme!r}; write one of {', '.join(_SCHEMES)} and a host, "
             "such as redis://host:6379/0"
         )

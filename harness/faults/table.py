@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.errors import BadInput
+from harness.errors import BadInputError
 
 
-class FaultError(BadInput):
+class FaultError(BadInputError):
     """A fault that does not exist, a parameter that it does not take, or a stack that it cannot be done to."""
 
 
