@@ -16,7 +16,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Recipe:
     packages: tuple[str, ...] = ()
     version_of: str = ""
     changes: tuple[str, ...] = ()
-    finish: Finish = Finish()
+    finish: Finish = field(default_factory=Finish)
     dockerfile: str = ""
     base: str = ""
     version: str = ""
@@ -130,7 +130,8 @@ def _import(image: str, recipe: Recipe, progress: Progress) -> None:
             [_program(), "import", *changes, "-", image], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         ) as importing:  # fmt: skip
-            assert importing.stdin and importing.stderr  # noqa: S101 - both are pipes
+            assert importing.stdin is not None  # noqa: S101
+            assert importing.stderr is not None  # noqa: S101
             with contextlib.suppress(BrokenPipeError):  # then the engine says why on its standard error
                 archive(root, recipe.finish, importing.stdin)
                 importing.stdin.close()
