@@ -64,3 +64,31 @@ def rescale(expression: str, change: Callable[[str], str]) -> str:
 
 def _brackets(text: str, change: Callable[[str], str]) -> str:
     return _IN_BRACKETS.sub(lambda m: change(m.group()) if m.lastgroup == "duration" else m.group(), text)
+
+
+_LABELS_FOLLOW = {"by", "without", "on", "ignoring", "group_left", "group_right"}
+_KEYWORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", *_LABELS_FOLLOW}
+
+
+def names(expression: str) -> set[str]:
+    """The names of the series that an expression reads: not its functions, keywords or labels."""
+    plain = re.sub(r"\[[^\]]*\]", " ", expression)
+    tokens = [m for m in _TOKEN.finditer(plain) if m.lastgroup not in {"space", "comment", "string"}]
+    found: set[str] = set()
+    skipping_to: str | None = None
+    for place, token in enumerate(tokens):
+        word = token.group()
+        follower = tokens[place + 1].group() if place + 1 < len(tokens) else ""
+        if skipping_to:
+            skipping_to = None if word == skipping_to else skipping_to
+        elif word == "{":
+            skipping_to = "}"
+        elif word.lower() in _LABELS_FOLLOW and follower == "(":
+            skipping_to = ")"
+        elif (
+            token.lastgroup == "name"
+            and follower.lower() not in {"(", "by", "without"}
+            and word.lower() not in _KEYWORDS
+        ):
+            found.add(word)
+    return found

@@ -163,7 +163,7 @@ def _without_durations(node: object, path: tuple[str, ...] = ()) -> object:
         return {
             key: "<duration>"
             if key in _DURATION_KEYS and not {"labels", "annotations"} & set(path)
-            else re.sub(r"(?<=\[)[^\]\"]+(?=\])|(?<=offset )\S+", "<duration>", value)
+            else re.sub(r"(?<=\[)[^\]\"]+(?=\])|(?<=offset )\S+", "<duration>", str(value))
             if key == "expr"
             else _without_durations(value, (*path, str(key)))
             for key, value in node.items()
@@ -198,7 +198,9 @@ def test_promtool_accepts_the_rendered_rules_and_configuration(tmp_path: Path) -
     render(ROOT / "prometheus", tmp_path / "prometheus", FACTOR)
     tool = find("promtool")
     command = tool.command("check", "config", "--syntax-only", str(tmp_path / "prometheus" / "prometheus.yml"))
-    result = subprocess.run(command, env={**os.environ, **tool.env}, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(
+        command, env={**os.environ, **tool.env}, capture_output=True, text=True, timeout=120, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     rules = [str(p) for p in (tmp_path / "prometheus" / "rules").glob("*.yml")]
     assert rules
@@ -217,5 +219,7 @@ def test_amtool_accepts_the_rendered_configuration(tmp_path: Path) -> None:
     render(ROOT / "alertmanager", tmp_path / "alertmanager", FACTOR)
     tool = find("amtool")
     command = tool.command("check-config", str(tmp_path / "alertmanager" / "alertmanager.yml"))
-    result = subprocess.run(command, env={**os.environ, **tool.env}, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(
+        command, env={**os.environ, **tool.env}, capture_output=True, text=True, timeout=120, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
