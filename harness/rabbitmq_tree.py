@@ -24,7 +24,7 @@ _ELF = b"\x7fELF"
 _START = """\
 #!/bin/sh
 here=$(cd "${{0%/*}}" && pwd) && tree=$here/{up}
-exec "$tree/{loader}" --library-path "$tree/{libraries}" "$tree/{program}" "$@"
+exec "$tree/{loader}" --library-path "{libraries}" "$tree/{program}" "$@"
 """
 _ERL = """\
 #!/bin/sh
@@ -90,7 +90,10 @@ def ensure(*, suite: str | None = None, folder: Path | None = None, progress: Pr
 
 def _write_starts(tree: Path) -> None:
     """Write the scripts through which the unpacked programs run; each finds the tree by its own place."""
-    loader = _one(tree, "usr/lib/*-linux-gnu*/ld-linux*.so.*")
+    # Releases before trixie keep a part of their libraries in /lib, which is a folder of its own once unpacked.
+    loader = _one(tree, "**/*-linux-gnu*/ld-linux*.so.*")
+    folders = [path for shape in ("usr/lib", "lib") if (path := tree / shape / loader.parent.name).is_dir()]
+    libraries = ":".join(f"$tree/{path.relative_to(tree)}" for path in folders)
     programs = _one(tree, "usr/lib/erlang/erts-*") / "bin"
     wrapped = [(tree / "run" / "erts" / name, programs / name) for name in _STARTED]
     # The helpers of Erlang's own applications are started from where they lie, so the script takes their place.
@@ -102,7 +105,7 @@ def _write_starts(tree: Path) -> None:
         text = _START.format(
             up="/".join([".."] * depth),
             loader=loader.relative_to(tree),
-            libraries=loader.parent.relative_to(tree),
+            libraries=libraries,
             program=program.relative_to(tree),
         )
         _write_script(script, text)
