@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import clock, native_config, receivers
@@ -10,9 +11,10 @@ from harness.secrets import RECEIVERS
 from harness.way import Plan
 
 
-def render(plan: Plan, factor: int, secrets: Path) -> None:
+def render(plan: Plan, factor: int, secrets: Path, rules: Mapping[str, str] | None = None) -> None:
     """Write the run's copies of prometheus/ and alertmanager/ to where the settings say that they are mounted.
 
+    `rules` are further rules files, by name, on the same clock.
     Raises HarnessError where a file cannot be put on the clock.
     """
     prometheus, alertmanager = Path(plan.settings["PROMETHEUS_CONFIG"]), Path(plan.settings["ALERTMANAGER_CONFIG"])
@@ -20,6 +22,8 @@ def render(plan: Plan, factor: int, secrets: Path) -> None:
         for source, target in ((plan.root / "prometheus", prometheus), (plan.root / "alertmanager", alertmanager)):
             if source.is_dir():
                 clock.render(source, target, factor)
+        for name, text in (rules or {}).items():
+            (prometheus / "rules" / name).write_text(clock.rendered(text, factor, name), encoding="utf-8")
     except clock.ClockError as error:
         raise HarnessError(str(error)) from None
     main = prometheus / "prometheus.yml"

@@ -43,6 +43,7 @@ class Stack:
 
     `way`: native, stand-ins or images; empty chooses what this machine can do. `overrides`: settings that win over
     the environment and `.env`. `services`: only these, without what they depend on. `factor`: the test clock.
+    `rules`: further rules files of this run alone, by name: a test's own objectives, say.
     Nothing starts before `start`. Raises BadInputError for a setting that cannot be.
     """
 
@@ -55,6 +56,7 @@ class Stack:
         profiles: Iterable[str] = (),
         services: Iterable[str] = (),
         factor: int = 1,
+        rules: Mapping[str, str] | None = None,
         root: Path = ROOT,
         compose_file: str = "compose.yaml",
         say: Say = _silent,
@@ -63,6 +65,7 @@ class Stack:
         self.project = project or variables.get("COMPOSE_PROJECT_NAME") or "celery-stack"
         ways.require_name(self.project)
         self.factor = factor
+        self._rules = dict(rules or {})
         self._only = tuple(services)
         self._say = say
         self._choice = way
@@ -98,6 +101,7 @@ class Stack:
         overrides: Mapping[str, str] | None = None,
         profiles: Iterable[str] = (),
         services: Iterable[str] = (),
+        rules: Mapping[str, str] | None = None,
         name: str = "test",
         say: Say = _silent,
     ) -> Stack:
@@ -109,7 +113,14 @@ class Stack:
         changed |= {"HEALTH_INTERVAL": "1s", **(overrides or {})}
         project = f"celery-{name}-{randomness.token_hex(4)}"
         return cls(
-            way, project=project, overrides=changed, profiles=profiles, services=services, factor=factor, say=say
+            way,
+            project=project,
+            overrides=changed,
+            profiles=profiles,
+            services=services,
+            factor=factor,
+            rules=rules,
+            say=say,
         )
 
     @classmethod
@@ -158,7 +169,7 @@ class Stack:
         way = self.way
         secrets_folder = Path(self.plan.settings.get("SECRETS_DIR") or SECRETS)
         secrets.ensure(secrets_folder)
-        render(self.plan, self.factor, secrets_folder)
+        render(self.plan, self.factor, secrets_folder, self._rules)
         way.prepare()
         Saved(
             way.kind, dict(self.plan.overrides), list(self.plan.profiles), list(self.plan.services), self.factor

@@ -32,7 +32,7 @@ OPERATIONS: dict[str, Operation] = {
     "hang": Operation(tasks.hang, tasks.clear),
     "poison": Operation(tasks.poison, tasks.clear),
     "starve": Operation(tasks.starve, tasks.clear),
-    "hoard": Operation(tasks.hoard, tasks.clear),
+    "hoard": Operation(tasks.hoard, tasks.nothing),
     "expired": Operation(tasks.expired, tasks.nothing),
     "unread-queue": Operation(tasks.unread, tasks.purge),
     "cardinality": Operation(tasks.cardinality, fleet.restart_exporter),

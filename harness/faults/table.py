@@ -111,7 +111,11 @@ NAMES: dict[str, Fault] = _table(
     Fault(
         "hoard",
         "A worker holds hundreds of tasks that it cannot start; the queue looks empty.",
-        {"queue": _QUEUE, "size": Parameter(300, "tasks held")},
+        {
+            "queue": _QUEUE,
+            "size": Parameter(2000, "tasks held"),
+            "seconds": Parameter(1200.0, "how far in the future they are due; they run then, healed or not"),
+        },
     ),
     Fault("events-off", "A worker stops sending its events: its tasks run unseen.", {"worker": _WORKER}),
     Fault(

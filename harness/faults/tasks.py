@@ -7,8 +7,6 @@ from harness.faults.table import FaultError
 from workers import faults as workers_faults
 from workers.faults import Fault
 
-_ETA_SECONDS = 3600
-
 
 def _put(context: Context, record: Record, scope: str, **settings: float | bool | str) -> None:
     """Put a fault on a scope, and remember the scope for `clear`."""
@@ -26,14 +24,9 @@ def nothing(context: Context, record: Record) -> None:
 
 
 def clear(context: Context, record: Record) -> None:
-    """Take the faults off again, and the tasks that were only there to be in the way."""
+    """Take the faults off again."""
     for scope in record.memo.get("scopes", []):
         workers_faults.clear_fault(context.redis, scope)
-    revoked = record.memo.get("revoke", [])
-    if revoked:
-        context.producer.app.control.revoke(revoked)
-    for queue in record.memo.get("purge", []):
-        _purge(context, queue)
 
 
 def backlog(context: Context, record: Record) -> None:
@@ -82,9 +75,7 @@ def starve(context: Context, record: Record) -> None:
 def hoard(context: Context, record: Record) -> None:
     """Tasks with a far ETA: a worker takes every one of them at once and holds it."""
     queue = text(record.params, "queue")
-    context.log.add(record)
-    record.memo["revoke"] = context.producer.send(queue, int(record.params["size"]), countdown=_ETA_SECONDS)
-    context.log.add(record)
+    context.producer.send(queue, int(record.params["size"]), countdown=float(record.params["seconds"]))
 
 
 def expired(context: Context, record: Record) -> None:

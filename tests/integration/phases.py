@@ -1,0 +1,73 @@
+"""The order in which scenarios run: side by side where they do not disturb each other, else one after another."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from harness.paths import EVIDENCE
+from harness.probe import Probe
+from harness.producer import Producer
+from harness.stack import Stack
+from tests.integration import trial
+from tests.integration.scenarios import SCENARIOS, Scenario
+from tests.integration.trial import Outcome
+
+
+class Phases:
+    """Outcomes by scenario name, each scenario tried once in a session."""
+
+    KEY = pytest.StashKey["Phases"]()
+
+    def __init__(self, stack: Stack, probe: Probe, producer: Producer) -> None:
+        self._stack, self._probe, self._producer = stack, probe, producer
+        self._lock = threading.Lock()
+        self.kind = stack.kind
+        self.factor = stack.factor
+        self.outcomes: dict[str, Outcome] = {}
+
+    def side_by_side(self, chosen: list[Scenario]) -> None:
+        """Try these at the same time, unless they were tried already."""
+        with self._lock:
+            left = [scenario for scenario in chosen if scenario.name not in self.outcomes]
+            if not left:
+                return
+            with ThreadPoolExecutor(max_workers=len(left)) as pool:
+                for outcome in pool.map(self._run, left):
+                    self.outcomes[outcome.scenario.name] = outcome
+
+    def alone(self, scenario: Scenario) -> None:
+        """Try this one while no other is tried."""
+        with self._lock:
+            if scenario.name not in self.outcomes:
+                self.outcomes[scenario.name] = self._run(scenario)
+
+    def _run(self, scenario: Scenario) -> Outcome:
+        return trial.run(self._stack, self._probe, self._producer, scenario)
+
+    def table(self) -> str:
+        """Seconds from the fault to firing and to delivery, from healing to the end's delivery, and production's."""
+        rows = [("scenario", "alert", "severity", "firing", "delivered", "resolved", "in production")]
+        for scenario in SCENARIOS:
+            outcome = self.outcomes.get(scenario.name)
+            if outcome:
+                seconds = [_seconds(value) for value in (outcome.fired, outcome.delivered, outcome.resolved)]
+                production = f"pages after {scenario.production_minutes:g} min"
+                rows.append((scenario.name, scenario.alert, scenario.severity, *seconds, production))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([f"clock: durations divided by {self.factor}", *lines])
+
+    def keep(self) -> Path:
+        """Write the table to a file and return its path."""
+        EVIDENCE.mkdir(parents=True, exist_ok=True)
+        path = EVIDENCE / f"timings-{self.kind}.txt"
+        path.write_text(self.table() + "\n", encoding="utf-8")
+        return path
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

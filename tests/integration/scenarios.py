@@ -1,0 +1,352 @@
+"""The incidents that are tried on a running stack: a row each. A new alert needs a row here, or a reason in NOT_HERE.
+
+Production minutes are those of the rules as written: the window that has to fill, plus `for`. The stack under test
+runs on a clock that divides all of them; objectives are numbers and stay, so every queue here has its own,
+in `LIMITS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.producer import TASK
+from workers.catalogue import CANARY, FOLLOW_UP
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The worker of a scenario. Threads where no process has to die: one process is started sooner than three."""
+
+    pool: str = "threads"
+    concurrency: int = 2
+    environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a scenario's producer sends all the time."""
+
+    per_second: float = 2.0
+    task: str = TASK
+    args: tuple[Any, ...] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One incident. In `params` and `labels`, {queue} is the scenario's queue and {worker}, {node} its worker."""
+
+    name: str
+    sentence: str
+    fault: str
+    alert: str
+    severity: str
+    labels: dict[str, str]
+    #: From the fault's start to the page, in production.
+    production_minutes: float
+    params: dict[str, Any] = field(default_factory=dict)
+    crew: Crew | None = Crew()
+    feed: Feed | None = Feed()
+    #: Alerts that the same fault raises besides, none of them critical: name -> labels.
+    also: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Alerts that a worse rule set would raise for this fault, and that must not arrive for this queue or worker.
+    silent: tuple[str, ...] = ()
+    #: Disturbs the whole stack, so it runs alone.
+    alone: bool = False
+    #: Seconds on the test clock; several times what is usual.
+    within: float = 120.0
+    clears_within: float = 180.0
+
+    @property
+    def queue(self) -> str:
+        """The queue that nobody else uses."""
+        return f"trial-{self.name}"
+
+    @property
+    def worker(self) -> str:
+        """The name of its worker."""
+        return f"crew-{self.name}"
+
+
+_QUEUE = {"queue": "{queue}"}
+_TASK = {"queue": "{queue}", "task": TASK}
+_WORKER = {"worker": "{node}"}
+
+#: Objectives of the trial queues and of two tasks, as limits.yml has them for every queue that somebody tuned.
+LIMITS: tuple[tuple[str, dict[str, str], float], ...] = (
+    ("limit:queue_length", {"queue": "trial-backlog"}, 50),
+    ("limit:queue_wait_seconds", {"queue": "trial-slow-queue"}, 5),
+    ("limit:queue_wait_seconds", {"queue": "trial-hang"}, 5),
+    ("limit:queue_wait_seconds", {"queue": "trial-starve"}, 10),
+    ("limit:queue_eta_messages", {"queue": "trial-hoard"}, 50),
+    ("limit:task_runtime_seconds", {"task": FOLLOW_UP.name}, 1),
+    ("limit:task_running_seconds", {"task": CANARY.name}, 15),
+)
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        "backlog",
+        "600 tasks arrive at once and take long",
+        "backlog",
+        "LongTaskQueue",
+        "critical",
+        _QUEUE,
+        production_minutes=10.25,
+        params={"queue": "{queue}", "size": 300, "seconds": 1.0},
+        silent=("QueueStalled", "OldestTaskTooOld", "QueueNoConsumers"),
+    ),
+    Scenario(
+        "slow-queue",
+        "tasks take longer than they arrive",
+        "slow",
+        "OldestTaskTooOld",
+        "critical",
+        _QUEUE,
+        production_minutes=2.25,
+        params={"scope": "queue:{queue}", "seconds": 3.0},
+        silent=("QueueStalled", "QueueNoConsumers", "TaskFailing"),
+    ),
+    Scenario(
+        "fail",
+        "one task fails among many healthy ones",
+        "fail",
+        "TaskFailing",
+        "critical",
+        _TASK,
+        production_minutes=3,
+        params={"scope": "queue:{queue}", "rate": 1.0, "exception": "ConnectionError"},
+        silent=("QueueStalled", "RetryStorm", "PoisonPill"),
+    ),
+    Scenario(
+        "fail-some",
+        "a fifth of the runs of one task fail",
+        "fail",
+        "TaskFailuresHigh",
+        "warning",
+        _TASK,
+        production_minutes=6,
+        params={"scope": "queue:{queue}", "rate": 0.2, "exception": "ValueError"},
+        feed=Feed(per_second=4.0),
+        silent=("TaskFailing",),
+    ),
+    Scenario(
+        "retry-storm",
+        "a dependency is away: everything retries and nothing fails",
+        "retry-storm",
+        "RetryStorm",
+        "warning",
+        _TASK,
+        production_minutes=6,
+        params={"scope": "queue:{queue}", "rate": 1.0},
+        silent=("TaskFailing", "TaskFailuresHigh"),
+    ),
+    Scenario(
+        "slow-task",
+        "one task takes three times as long as it may",
+        "slow",
+        "SlowTaskExecution",
+        "warning",
+        {"queue": "{queue}", "task": FOLLOW_UP.name},
+        production_minutes=11,
+        params={"scope": "queue:{queue}", "seconds": 3.0},
+        crew=Crew(concurrency=8),
+        feed=Feed(per_second=1.0, task=FOLLOW_UP.name, args=("trial",)),
+        silent=("OldestTaskTooOld", "TaskStuck"),
+    ),
+    Scenario(
+        "hang",
+        "every slot of the pool waits for something that never comes",
+        "hang",
+        "OldestTaskTooOld",
+        "critical",
+        _QUEUE,
+        production_minutes=2.25,
+        params={"scope": "queue:{queue}"},
+        feed=Feed(task=CANARY.name, args=()),
+        also={"TaskStuck": {"queue": "{queue}", "task": CANARY.name}},
+        silent=("QueueNoConsumers", "LongTaskQueue"),
+    ),
+    Scenario(
+        "catatonic",
+        "a worker sends heartbeats, is listed as a consumer, and starts nothing",
+        "catatonic",
+        "QueueStalled",
+        "critical",
+        _QUEUE,
+        production_minutes=6.25,
+        params={"worker": "{worker}", "queue": "{queue}"},
+        silent=("QueueNoConsumers", "WorkerLost"),
+    ),
+    Scenario(
+        "poison",
+        "a message kills every process that runs it, and returns",
+        "poison",
+        "PoisonPill",
+        "critical",
+        _TASK,
+        production_minutes=1.5,
+        params={"queue": "{queue}"},
+        # The sample's own guard would set the message aside after three deliveries.
+        crew=Crew(pool="prefork", environment={"REDELIVERY_LIMIT": "0"}),
+        feed=None,
+        also={"WorkerChildrenLost": {}},
+        silent=("TaskFailing", "WorkerLost", "QueueNoConsumers"),
+    ),
+    Scenario(
+        "kill-worker",
+        "a worker is killed and says no goodbye",
+        "kill-worker",
+        "WorkerLost",
+        "warning",
+        _WORKER,
+        production_minutes=1.5,
+        params={"worker": "{worker}"},
+        # Nothing is waiting: who is gone here is missed by nobody yet.
+        feed=None,
+        silent=("NoWorkersOnline", "QueueNoConsumers", "FleetShrunk"),
+    ),
+    Scenario(
+        "events-off",
+        "a worker sends no task events any more",
+        "events-off",
+        "WorkerTaskEventsOff",
+        "warning",
+        _WORKER,
+        production_minutes=6,
+        params={"worker": "{worker}"},
+        silent=("QueueStalled", "WorkerLost", "EventStreamSilent"),
+    ),
+    Scenario(
+        "unread-queue",
+        "tasks go to a queue that no worker reads",
+        "unread-queue",
+        "QueueNoConsumers",
+        "critical",
+        _QUEUE,
+        production_minutes=2.5,
+        params={"queue": "{queue}"},
+        crew=None,
+        feed=None,
+        silent=("QueueStalled", "OldestTaskTooOld", "LongTaskQueue"),
+    ),
+    Scenario(
+        "expired",
+        "tasks expire before they run",
+        "expired",
+        "TasksExpired",
+        "warning",
+        _TASK,
+        production_minutes=1.5,
+        params={"queue": "{queue}"},
+        silent=("TaskFailing", "TaskFailuresHigh"),
+    ),
+    Scenario(
+        "starve",
+        "urgent tasks leave no turn to the others of the queue",
+        "starve",
+        "OldestTaskTooOld",
+        "critical",
+        _QUEUE,
+        production_minutes=2.25,
+        params={"queue": "{queue}", "size": 20, "waiting": 5},
+        crew=Crew(concurrency=4),
+        feed=Feed(per_second=4.0, options={"priority": 0}),
+        silent=("QueueStalled", "LongTaskQueue", "QueueNoConsumers"),
+    ),
+    Scenario(
+        "hoard",
+        "a worker holds a hundred tasks for later, and the queue looks empty",
+        "hoard",
+        "EtaTasksHoarded",
+        "warning",
+        _QUEUE,
+        production_minutes=10.5,
+        params={"queue": "{queue}", "size": 100, "seconds": 75.0},
+        silent=("LongTaskQueue", "OldestTaskTooOld", "PrefetchHoarding"),
+    ),
+    Scenario(
+        "prefetch",
+        "a worker takes more tasks than it can start",
+        "backlog",
+        "PrefetchHoarding",
+        "warning",
+        _QUEUE,
+        production_minutes=10.5,
+        params={"queue": "{queue}", "size": 30, "seconds": 4.0},
+        crew=Crew(arguments=("--prefetch-multiplier=40",)),
+        feed=None,
+        silent=("LongTaskQueue", "QueueStalled", "EtaTasksHoarded"),
+    ),
+    Scenario(
+        "beat-down",
+        "the scheduler is gone",
+        "beat-down",
+        "BeatDead",
+        "critical",
+        {"component": "schedule"},
+        production_minutes=2.25,
+        crew=None,
+        feed=None,
+    ),
+    # What disturbs everybody else.
+    Scenario(
+        "exporter-down",
+        "the fleet is fine and nobody can see it",
+        "exporter-down",
+        "ExporterDown",
+        "critical",
+        {"component": "exporter"},
+        production_minutes=2.25,
+        crew=None,
+        feed=None,
+        silent=("NoWorkersOnline", "BrokerDown", "QueueNoConsumers", "TargetDown"),
+        alone=True,
+    ),
+    Scenario(
+        "broker-down",
+        "Redis is gone",
+        "broker-down",
+        "BrokerDown",
+        "critical",
+        {"component": "broker"},
+        production_minutes=1.25,
+        crew=None,
+        feed=None,
+        silent=("NoWorkersOnline", "EventStreamSilent", "QueueNoConsumers", "QueueReadingsStale"),
+        alone=True,
+    ),
+    Scenario(
+        "no-workers",
+        "every worker was stopped",
+        "stop-workers",
+        "NoWorkersOnline",
+        "critical",
+        {"component": "worker"},
+        production_minutes=1.25,
+        crew=None,
+        feed=None,
+        silent=("QueueNoConsumers", "ManyQueuesNoConsumers", "EventStreamSilent", "WorkerLost"),
+        alone=True,
+    ),
+    Scenario(
+        "cardinality",
+        "somebody builds task names from data",
+        "cardinality",
+        "ExporterSeriesCapHit",
+        "warning",
+        {"component": "exporter"},
+        production_minutes=1.5,
+        params={"names": 6000},
+        crew=None,
+        feed=None,
+        silent=("ExporterDown", "ScrapeLimitHit"),
+        alone=True,
+    ),
+)
+
+#: Alerts without a scenario, and why. Each is proven by promtool's tests alone.
+NOT_HERE: dict[str, str] = {
+    "Watchdog": "fires always: the healthy run insists on it",
+}
