@@ -18,6 +18,9 @@ try:
 except SettingsError as error:
     refuse(error)
 
+# Celery's command line reads BROKER_URL too, prefers it to `broker_url`, and knows nothing of the password's file.
+os.environ["BROKER_URL"] = settings.broker_url
+
 app = Celery("pipeline", task_cls=PipelineTask, include=["workers.tasks"])
 app.conf.update(
     broker_url=settings.broker_url,
