@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -85,7 +85,12 @@ class Native:
 
     def up(self, timeout: float) -> None:
         self._claim()
-        left = {name: service for name, service in self._plan.services.items() if not service.native_absent}
+        self._bring(self._plan.services, timeout)
+
+    def _bring(self, names: Iterable[str], timeout: float) -> None:
+        """Start what of these services does not run, each once those that it depends on are healthy."""
+        left = {name: self._plan.services[name] for name in names if not self._plan.services[name].native_absent}
+        awaited = set(left)
         waiting: dict[str, Copy] = {}
         healthy: set[str] = set()
         started = time.monotonic()
@@ -93,7 +98,7 @@ class Native:
 
         def step() -> bool | Pending:
             for name, service in list(left.items()):
-                if all(other in healthy or other not in self._plan.services for other in service.depends_on):
+                if all(other in healthy or other not in awaited for other in service.depends_on):
                     del left[name]
                     for copy in self._copies(name):
                         if not copy.running:
@@ -125,7 +130,7 @@ class Native:
     def recreate(self, service: str, timeout: float) -> None:
         for replica in self.replicas(service):
             self.stop(replica)
-        self.up(timeout)
+        self._bring([service], timeout)
 
     def scale(self, service: str, count: int, timeout: float) -> None:
         if count > 1 and any(port.published for port in self._plan.model.services[service].ports):
@@ -138,7 +143,7 @@ class Native:
                 if number not in numbers:
                     copy = Copy(service, number, f"{service}-{number}", self._ports(service, copies))
                     copies[copy.name] = copy
-        self.up(timeout)
+        self._bring([service], timeout)
 
     def run_extra(self, name: str, service: str, command: Sequence[str], environment: Mapping[str, str]) -> Replica:
         with self._store.changing() as copies:
