@@ -3,9 +3,9 @@
     from workers.instrumentation import instrument
     instrument(app)
 
-Import it before anything that defines Prometheus metrics of its own: in a worker or beat the import sets
-PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads only once. In every other process importing costs nothing,
-and ``instrument`` does no more than stamp the messages that it publishes.
+Import it before anything that defines Prometheus metrics of its own: in a worker or beat the import chooses the
+folder in which the node's processes share their metrics, and a metric made before that stays in its process. In
+every other process importing costs nothing, and ``instrument`` does no more than stamp the messages published.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The folder through which the processes of one worker node share their metrics.
 
-prometheus_client reads PROMETHEUS_MULTIPROC_DIR once, when it is first imported, so this module imports nothing of
-it and runs first. One node owns one folder: process ids of two containers, or of two nodes that follow each other,
+prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is first imported, so this module imports nothing of it and
+runs first. One node owns one folder: process ids of two containers, or of two nodes that follow each other,
 would get into each other's files.
 """
 
@@ -84,8 +84,21 @@ def claim() -> Folder:
     if folder is None:
         raise SettingsError(VARIABLE, named, "held by another process; give each worker node a folder of its own")
     os.environ[VARIABLE] = str(folder.path)
+    _share_values()
     _claimed = folder
     return folder
+
+
+def _share_values() -> None:
+    """Have prometheus_client share values between processes although it has been imported already.
+
+    It decides on its first import, and Celery's command line imports the plugins that are installed, Flower's and
+    with it prometheus_client, before it imports the application. Metrics look their value's class up when they are
+    made, so those made from now on are shared.
+    """
+    values = sys.modules.get("prometheus_client.values")
+    if values is not None and not values.ValueClass._multiprocess:
+        values.ValueClass = values.MultiProcessValue()
 
 
 def _take(path: Path) -> Folder | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,17 +55,9 @@ def _or_refuse(observe: Callable[[], None]) -> None:
         refuse(error)
 
 
-def _claim() -> directory.Folder:
-    folder = directory.claimed()
-    if folder is None and "prometheus_client" in sys.modules and not os.environ.get(directory.VARIABLE):
-        fix = "import workers.instrumentation before prometheus_client, or set the variable to an empty folder"
-        raise SettingsError(directory.VARIABLE, "", fix)
-    return directory.claim()
-
-
 def _observe_worker(worker: Any, app: Any, buckets_file: Path | None) -> None:
     global _series  # noqa: PLW0603 - the handlers of one process count in one set of series
-    folder = _claim()
+    folder = directory.claim()
     from workers.instrumentation import buckets as bucket_tables  # noqa: PLC0415
     from workers.instrumentation.broker import Broker  # noqa: PLC0415
     from workers.instrumentation.dead_files import NodeFiles  # noqa: PLC0415
@@ -106,7 +97,7 @@ def _observe_worker(worker: Any, app: Any, buckets_file: Path | None) -> None:
 
 
 def _observe_beat(service: Any, app: Any) -> None:
-    folder = _claim()
+    folder = directory.claim()
     from workers.instrumentation.beat import BeatState  # noqa: PLC0415
     from workers.instrumentation.broker import Broker  # noqa: PLC0415
     from workers.instrumentation.dead_files import NodeFiles  # noqa: PLC0415
