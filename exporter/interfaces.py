@@ -1,9 +1,9 @@
 """What a broker must offer the exporter: a stream of events, and the state of its queues.
 
-Redis is served by :mod:`exporter.redis_source` and :mod:`exporter.redis_queues`; every other transport by a kombu source and
-the readers that go with it. The exporter only ever sees these protocols and values.
+Redis is served by :mod:`exporter.redis_source` and :mod:`exporter.redis_queues`, every other transport by a kombu
+source and the readers that go with it. The exporter only ever sees these protocols and values.
 
-Threads: the exporter calls :meth:`EventSource.consume` in one thread of its own and :meth:`QueueReader.read` in another.
+Threads: the exporter calls :meth:`EventSource.consume` in a thread of its own and :meth:`QueueReader.read` in another.
 Both may block; neither is ever called while /metrics is being answered.
 """
 
@@ -32,9 +32,9 @@ class EventSink(Protocol):
         """Take one event message.
 
         ``hostname`` is the node name in the message's ``hostname`` header (``celery@host``; empty when there is none),
-        ``body`` the JSON text of one event (an object) or of a batch (a list of objects). A source that receives another
-        content type turns it into JSON first, and only where the settings accept that type. Never raises, never blocks:
-        what cannot be kept is counted as dropped.
+        ``body`` the JSON text of one event (an object) or of a batch (a list of objects). A source that receives
+        another content type turns it into JSON first, and only where the settings accept that type. Never raises,
+        never blocks: what cannot be kept is counted as dropped.
         """
 
     def dropped(self, reason: str, count: int = 1) -> None:
@@ -48,10 +48,10 @@ class EventSource(Protocol):
     """The events of all workers and clients of one broker."""
 
     def consume(self, sink: EventSink, stop: threading.Event) -> None:
-        """Connect, say :meth:`EventSink.connected`, and deliver until ``stop`` is set (looked at once in 0.5 s or more often).
+        """Connect, say :meth:`EventSink.connected`, deliver until ``stop`` is set (look twice a second).
 
-        One attempt: returns when stopped, raises :exc:`BrokerUnavailableError` when the connection cannot be made or is lost.
-        The exporter calls it again, with a growing pause between attempts.
+        One attempt: returns when stopped, raises :exc:`BrokerUnavailableError` when the connection cannot be made or is
+        lost. The exporter calls it again, with a growing pause between attempts.
         """
 
 
@@ -111,8 +111,8 @@ class QueueReader(Protocol):
     def read(self, names: Iterable[str]) -> BrokerReading:
         """Read the named queues and every further queue that the reader can discover itself.
 
-        A queue that does not exist is left out of the result, or reported with ``ready=0`` where it cannot be told from an
-        empty one. Raises :exc:`BrokerUnavailableError`; the next call then connects afresh.
+        A queue that does not exist is left out of the result, or reported with ``ready=0`` where it cannot be told from
+        an empty one. Raises :exc:`BrokerUnavailableError`; the next call then connects afresh.
         """
 
     def close(self) -> None:
