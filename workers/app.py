@@ -18,8 +18,9 @@ try:
 except SettingsError as error:
     refuse(error)
 
-# Celery's command line reads BROKER_URL too, prefers it to `broker_url`, and knows nothing of the password's file.
-os.environ["BROKER_URL"] = settings.broker_url
+# Celery's command line reads BROKER_URL too, hands it on in this variable, which wins over `broker_url`, and knows
+# nothing of the password's file.
+os.environ.pop("CELERY_BROKER_URL", None)
 
 app = Celery("pipeline", task_cls=PipelineTask, include=["workers.tasks"])
 app.conf.update(
