@@ -47,13 +47,13 @@ def write_targets(folder: Path, service: str, ports: Iterable[Mapping[int, int]]
     for copy_ports in ports:
         for container, here in copy_ports.items():
             by_port.setdefault(container, []).append(f"{LOOPBACK}:{here}")
-    for old in folder.glob(f"{service}:*.json"):
-        if int(old.stem.rpartition(":")[2]) not in by_port:
-            by_port[int(old.stem.rpartition(":")[2])] = []
+    for old in folder.glob(f"{service}_*.json"):
+        if int(old.stem.rpartition("_")[2]) not in by_port:
+            by_port[int(old.stem.rpartition("_")[2])] = []
     for container, found in by_port.items():
         # The label that a DNS discovery sets, so that relabelling sees no difference.
         group = {"targets": sorted(found), "labels": {"__meta_dns_name": service}}
-        _replace(folder / f"{service}:{container}.json", json.dumps([group] if found else []))
+        _replace(folder / f"{service}_{container}.json", json.dumps([group] if found else []))
 
 
 def _rendered(path: Path, translate: Callable[[str], str], targets: Path, services: set[str]) -> bytes:
@@ -91,7 +91,7 @@ def discovered(job: Mapping[str, Any], targets: Path) -> dict[str, Any]:
     result = dict(job)
     by_dns = result.pop("dns_sd_configs", None)
     if by_dns:
-        files = [str(targets / f"{name}:{entry.get('port', 80)}.json") for entry in by_dns for name in entry["names"]]
+        files = [str(targets / f"{name}_{entry.get('port', 80)}.json") for entry in by_dns for name in entry["names"]]
         result["file_sd_configs"] = [*result.get("file_sd_configs", []), {"files": files, "refresh_interval": "5s"}]
     return result
 
