@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import hashlib
 import mmap
 import os
 import re
@@ -23,63 +24,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import debian
+from harness.binary_table import ALERTMANAGER, PROGRAMS, Program, Tree
 from harness.debian import DebianError, Depends, Progress
 from harness.errors import HarnessError
 from harness.paths import STATE
 
+__all__ = ["BIN", "PROGRAMS", "BinaryMissingError", "Tool", "find"]
+
 BIN = STATE / "bin"
 VERSION_TIMEOUT_SECONDS = 60
+_LAYOUT = 1  # of the unpacked folders; raised where the code below changes what is in them
 
 
 class BinaryMissingError(HarnessError):
     """A program can be had neither from PATH nor from Debian's packages; the message is one line."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A set of packages that is unpacked together, into ``.state/bin/trees/<name>``."""
-
-    name: str
-    packages: tuple[str, ...]
-    #: The suite to fall back on where the machine's own release has only older versions than `minimum`.
-    #: None: only the machine's own release, whose C library the programs need.
-    suite: str | None = None
-    minimum: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Program:
-    """Where one program lies in its tree, and by which names it is known on PATH."""
-
-    tree: Tree
-    inside: str
-    names: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
-
-
-# Rule for the versions: the machine's own release where it is recent enough, else the suite named here.
-# Programs written in Go need only an old C library and run on any release; Redis and Chromium do not.
-_REDIS = Tree("redis", ("redis-server", "redis-tools", "redis-sentinel"), minimum=(6, 2))
-_PROMETHEUS = Tree("prometheus", ("prometheus", "promtool"), suite="forky", minimum=(3, 0))
-_ALERTMANAGER = Tree("alertmanager", ("prometheus-alertmanager",), suite="forky", minimum=(0, 28))
-_CHROMIUM = Tree("chromium", ("chromium", "fonts-dejavu-core"))
-
-# The browser only ever opens pages of this project on loopback. Its sandbox needs root's set-uid helper
-# or user namespaces, and neither is there in every container.
-_HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
-
-PROGRAMS = {
-    "redis-server": Program(_REDIS, "usr/bin/redis-server", ("redis-server",)),
-    "redis-cli": Program(_REDIS, "usr/bin/redis-cli", ("redis-cli",)),
-    "redis-sentinel": Program(_REDIS, "usr/bin/redis-sentinel", ("redis-sentinel",)),
-    "prometheus": Program(_PROMETHEUS, "usr/bin/prometheus", ("prometheus",)),
-    "promtool": Program(_PROMETHEUS, "usr/bin/promtool", ("promtool",)),
-    "alertmanager": Program(
-        _ALERTMANAGER, "usr/bin/prometheus-alertmanager", ("alertmanager", "prometheus-alertmanager")
-    ),
-    "amtool": Program(_ALERTMANAGER, "usr/bin/amtool", ("amtool",)),
-    "chromium": Program(_CHROMIUM, "usr/lib/chromium/chromium", ("chromium", "google-chrome"), _HEADLESS),
-}
 
 
 @dataclass(frozen=True)
@@ -131,12 +89,12 @@ def _find(name: str, program: Program, path: str, folder: Path, progress: Progre
 
 def _unpacked(name: str, program: Program, folder: Path, progress: Progress) -> Path:
     start = folder / name
-    if start.exists():
+    tree = folder / "trees" / _folder_name(program.tree)
+    if _starts_from(start, tree):
         return start
-    tree = folder / "trees" / program.tree.name
     folder.mkdir(parents=True, exist_ok=True)
     with debian.locked(folder / f".{program.tree.name}.lock"):
-        if start.exists():
+        if _starts_from(start, tree):
             return start
         if not tree.exists():
             with _staging(tree) as staging:
@@ -145,8 +103,23 @@ def _unpacked(name: str, program: Program, folder: Path, progress: Progress) -> 
         for other, its in PROGRAMS.items():
             if its.tree == program.tree:
                 _write_start(folder / other, program.tree, its.inside, tree)
+        for old in tree.parent.glob(f"{program.tree.name}-*"):
+            if old != tree:
+                shutil.rmtree(old, ignore_errors=True)
     _version(start)
     return start
+
+
+def _folder_name(tree: Tree) -> str:
+    """Another description, or another release of the machine, gives another name: then all is fetched anew."""
+    described = repr((tree, debian.release(), _LAYOUT))
+    return f"{tree.name}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
+
+
+def _starts_from(start: Path, tree: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return tree.is_dir() and f"/trees/{tree.name}\n" in start.read_text(encoding="utf-8")
+    return False
 
 
 @contextlib.contextmanager
@@ -185,7 +158,7 @@ _TEMPLATES_OPENED = b"/proc/self/fd".ljust(len(_TEMPLATES) - 1, b"/") + b"9"
 
 def _adapt(tree: Tree, root: Path) -> None:
     """Makes the unpacked programs independent of where they lie."""
-    if tree is _ALERTMANAGER:
+    if tree is ALERTMANAGER:
         binary = root / "usr/bin/prometheus-alertmanager"
         content = binary.read_bytes()
         if _TEMPLATES in content:
@@ -199,7 +172,7 @@ def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
     folders = [folder for shape in shapes for folder in sorted(root.glob(shape)) if any(folder.glob("lib*.so*"))]
     libraries = [f"$tree/{folder.relative_to(root)}" for folder in folders]
     lines = ["#!/bin/sh", "self=$0", '[ ! -L "$self" ] || self=$(readlink -f "$self")']
-    lines.append(f"tree=${{self%/*}}/trees/{tree.name}")
+    lines.append(f"tree=${{self%/*}}/trees/{root.name}")
     if libraries:
         lines.append(f'export LD_LIBRARY_PATH="{":".join(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
     if (root / "usr/share/fonts").is_dir():
@@ -207,7 +180,7 @@ def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
         fonts.write_text(_FONTS.format(fonts=root / "usr/share/fonts"))
         lines.append('[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE="$tree/fonts.conf"')
     opened = ""
-    if tree is _ALERTMANAGER:
+    if tree is ALERTMANAGER:
         opened = ' 9<"$tree/usr/share/prometheus/alertmanager"'
     lines.append(f'exec "$tree/{inside}" "$@"{opened}')
     temporary = start.with_name(f".{start.name}-{os.getpid()}")
