@@ -9,9 +9,11 @@ from celery import Celery
 # Before anything that defines a metric: it decides where the processes of this node share theirs.
 from workers.instrumentation import instrument  # isort: skip
 from workers.catalogue import QUEUES, routes
+from workers.json_logs import log_json
 from workers.pipeline_task import PipelineTask
 from workers.schedule import beat_schedule
 from workers.settings import Settings, SettingsError, refuse
+from workers.telemetry import trace
 
 try:
     settings = Settings.from_environment(os.environ)
@@ -55,3 +57,5 @@ app.conf.update(
     beat_max_loop_interval=5,
 )
 instrument(app)
+trace(app)
+log_json(app)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workers.settings import SettingsError
 
@@ -96,7 +97,7 @@ def _share_values() -> None:
     with it prometheus_client, before it imports the application. Metrics look their value's class up when they are
     made, so those made from now on are shared.
     """
-    values = sys.modules.get("prometheus_client.values")
+    values: Any = sys.modules.get("prometheus_client.values")
     if values is not None and not values.ValueClass._multiprocess:
         values.ValueClass = values.MultiProcessValue()
 

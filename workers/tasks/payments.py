@@ -15,6 +15,7 @@ from celery.utils.log import get_task_logger
 from workers.app import app, settings
 from workers.catalogue import CHARGE, RECONCILE
 from workers.tasks.order import Order, reference
+from workers.telemetry import span
 
 logger = get_task_logger(__name__)
 
@@ -41,7 +42,8 @@ class CardDeclined(Exception):  # noqa: N818
 )
 def charge(self: Any, order: Order) -> Order:
     """Take the money. The charge's reference depends on the order alone: a second run takes nothing twice."""
-    time.sleep(random.uniform(0.01, 0.04))  # noqa: S311 - the gateway's answer
+    with span("charge_card", **{"order.id": order["order_id"]}):
+        time.sleep(random.uniform(0.01, 0.04))  # noqa: S311 - the gateway's answer
     if random.random() < settings.busy_rate:  # noqa: S311
         raise GatewayBusy("the payment gateway is busy")
     if random.random() < settings.decline_rate:  # noqa: S311
