@@ -8,6 +8,7 @@ of the machine's own apt sources; its proxy, certificate and credential settings
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,10 +42,10 @@ def unpack(
         files = archive.download(packages, depends)
         progress(f"unpacking {len(files)} package{'s' if len(files) != 1 else ''}")
         into.mkdir(parents=True, exist_ok=True)
-        if depends is Depends.ALL:
-            _merge_usr(into)
         with ThreadPoolExecutor(max_workers=4) as pool:
             list(pool.map(lambda file: _extract(file, into), files))
+        if depends is Depends.ALL:
+            _merge_usr(into)
 
 
 def candidate(package: str, *, suite: str | None = None, cache: Path | None = None) -> str | None:
@@ -56,11 +57,29 @@ def candidate(package: str, *, suite: str | None = None, cache: Path | None = No
 
 
 def _merge_usr(into: Path) -> None:
-    """Makes /bin, /lib and their kin links into /usr first, as on every installed system."""
+    """Makes /bin, /lib and their kin links into /usr, as they are on every installed system."""
     for name in ("bin", "sbin", "lib", "lib64"):
         (into / "usr" / name).mkdir(parents=True, exist_ok=True)
-        if not (into / name).exists():
-            (into / name).symlink_to(f"usr/{name}")
+        if (into / name).is_symlink():
+            continue
+        if (into / name).is_dir():
+            _move(into / name, into / "usr" / name)
+            (into / name).rmdir()
+        (into / name).symlink_to(f"usr/{name}")
+
+
+def _move(source: Path, target: Path) -> None:
+    """Moves what is in the folder `source` into `target`; what both have stays as `target` has it."""
+    for path in source.iterdir():
+        there = target / path.name
+        if path.is_dir() and not path.is_symlink():
+            there.mkdir(exist_ok=True)
+            _move(path, there)
+            path.rmdir()
+        elif os.path.lexists(there):
+            path.unlink()
+        else:
+            path.rename(there)
 
 
 def _extract(archive: Path, into: Path) -> None:
