@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,17 @@ class PrivateRabbitMQ:
         if self.broker:
             self.broker.kill()
             self.broker = None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The server frozen for the time of a block: its connections stay, and nothing is answered."""
+        if self.broker is None:
+            raise RuntimeError("RabbitMQ is not running")
+        os.killpg(self.broker.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.broker.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """End everything."""
