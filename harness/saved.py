@@ -20,6 +20,7 @@ class Saved:
     profiles: list[str]
     services: list[str]
     factor: int
+    rules: dict[str, str]
 
     def write(self, run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)

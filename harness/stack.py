@@ -137,6 +137,7 @@ class Stack:
             profiles=saved.profiles,
             services=saved.services,
             factor=saved.factor,
+            rules=saved.rules,
             say=say,
         )
 
@@ -185,6 +186,7 @@ class Stack:
             profiles=self.plan.profiles,
             services=self._only,
             factor=self.factor,
+            rules=self._rules,
             root=self.plan.root,
             compose_file=self.plan.compose_file.name,
         )
@@ -194,7 +196,9 @@ class Stack:
 
     def _save(self) -> None:
         plan = self.plan
-        Saved(self.kind, dict(plan.overrides), list(plan.profiles), list(self._only), self.factor).write(self.run)
+        Saved(self.kind, dict(plan.overrides), list(plan.profiles), list(self._only), self.factor, self._rules).write(
+            self.run
+        )
 
     def down(self, volumes: bool = False) -> None:
         """End and remove everything, with the data if `volumes`. Nothing of the project runs afterwards."""

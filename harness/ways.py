@@ -11,7 +11,9 @@ from harness.errors import BadInputError, HarnessError
 from harness.native import Native
 from harness.way import Plan, Way
 
-CHOICES = ("native", "stand-ins", "images")
+CHOICES = ("native", "stand-ins", "images", "compose")
+#: Containers, of whichever images can be had.
+ANY_CONTAINERS = "compose"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
 
 
@@ -45,7 +47,7 @@ def choose(plan: Plan, choice: str = "") -> tuple[Way, str]:
             raise HarnessError(f"WAY={choice} needs a container engine, and {refusal}; WAY=native needs none")
         return Native(plan), _line(plan, "plain processes", refusal)
     try:
-        if choice:
+        if choice and choice != ANY_CONTAINERS:
             return Containers(plan, choice), _line(plan, _NAMES[choice], f"WAY={choice}")
         return _with_engine(plan)
     except ComposeMissingError as error:
