@@ -110,8 +110,8 @@ class App:
 
         return connect(settings)
 
-    def _render(self, openmetrics: bool, scraper: str) -> bytes:
-        return self.report.render(openmetrics=openmetrics, scraper=scraper)
+    def _render(self, openmetrics: bool, scraper: str, declared: bool) -> bytes:
+        return self.report.render(openmetrics=openmetrics, scraper=scraper, declared=declared)
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
         board = self.board
@@ -197,6 +197,7 @@ class App:
         from exporter.inspection import Inspector  # noqa: PLC0415  (kombu is loaded beside the first events)
 
         inspector = Inspector(self.settings)
+        silent_pause = _FIRST_PAUSE
         while not self.stopping.is_set():
             self._ask_workers.clear()
             alive = {worker.node for worker in self.workers.alive()}
@@ -214,7 +215,9 @@ class App:
                             self.board.add_queue(queue)
             silent = any(worker.queues is None for worker in self.workers.alive())
             interval = self.settings.inspect_interval
-            self._ask_workers.wait(min(interval, _SILENT_WORKER_PAUSE) if silent else interval)
+            # A worker that has just come up may not listen yet.
+            silent_pause = min(silent_pause * 2, _SILENT_WORKER_PAUSE) if silent else _FIRST_PAUSE
+            self._ask_workers.wait(min(interval, silent_pause) if silent else interval)
             # Workers tend to come in groups: let them all appear, and let them take their place at the broker.
             self.stopping.wait(min(_NEW_WORKER_PAUSE, interval))
 

@@ -58,10 +58,10 @@ class Report:
         self._number, self._born = births.next()
         self._lock = threading.Lock()
 
-    def render(self, *, openmetrics: bool, scraper: str) -> bytes:
+    def render(self, *, openmetrics: bool, scraper: str, declared: bool) -> bytes:
         """Return the page for one scraper (see :mod:`exporter.births` for what the scraper has to do with it)."""
         with self._lock:
-            shown = self._births.scraped_by(scraper, time.monotonic())
+            shown = self._births.scraped_by(scraper, time.monotonic(), declared=declared)
         page = Page(openmetrics=openmetrics, prefix=self._prefix, shown=shown)
         write_tasks(page, self._tracker)
         self._write_workers(page)
@@ -199,7 +199,7 @@ class Report:
 
         def by_label(metric: str, label: str, counts: Mapping[str, int]) -> None:
             rows: list[CounterRow] = [
-                (self._labels(**{label: key}), value, self._number, self._born) for key, value in counts.items()
+                (self._labels(**{label: key}), value, 0, self._born) for key, value in counts.items()
             ]
             page.counters(_metric(metric), rows)
 

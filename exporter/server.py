@@ -20,8 +20,11 @@ _INDEX = b"""<!doctype html><html lang="en"><title>Celery exporter</title><h1>Ce
 <p><a href="metrics">/metrics</a> <a href="health">/health</a> <a href="live">/live</a></p></html>
 """
 
-Render = Callable[[bool, str], bytes]
-"""(OpenMetrics?, scraper) -> page."""
+# Sent by Prometheus and by everything that scrapes with its code.
+_SCRAPE_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+
+Render = Callable[[bool, str, bool], bytes]
+"""(OpenMetrics?, who scrapes, does it say that it is a scrape?) -> page."""
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 
 
@@ -82,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
     def _metrics(self) -> None:
         openmetrics = wants_openmetrics(self.headers.get("Accept", ""))
         scraper = f"{self.client_address[0]} {self.headers.get('User-Agent', '')[:200]}"
-        page = self.server.render(openmetrics, scraper)
+        page = self.server.render(openmetrics, scraper, _SCRAPE_HEADER in self.headers)
         headers = {"Vary": "Accept, Accept-Encoding"}
         if wants_gzip(self.headers.get("Accept-Encoding", "")):
             page = gzip.compress(page, _GZIP_LEVEL, mtime=0)
