@@ -34,8 +34,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--way",
         default="",
-        choices=["", "native", "stand-ins", "images"],
-        help="how the fixture `stack` runs: native (plain processes), stand-ins or images (containers); "
+        choices=["", "native", "stand-ins", "images", "compose"],
+        help="how the fixture `stack` runs: native (plain processes), stand-ins, images or compose (containers); "
         "left out, what this machine can do",
     )
     group.addoption("--clock", type=int, default=15, help="what every duration is divided by (15)")

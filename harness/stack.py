@@ -43,7 +43,6 @@ class Stack:
 
     `way`: native, stand-ins or images; empty chooses what this machine can do. `overrides`: settings that win over
     the environment and `.env`. `services`: only these, without what they depend on. `factor`: the test clock.
-    `rules`: further rules files of this run alone, by name: a test's own objectives, say.
     Nothing starts before `start`. Raises BadInputError for a setting that cannot be.
     """
 
@@ -172,9 +171,7 @@ class Stack:
         secrets.ensure(secrets_folder)
         render(self.plan, self.factor, secrets_folder, self._rules)
         way.prepare()
-        Saved(
-            way.kind, dict(self.plan.overrides), list(self.plan.profiles), list(self.plan.services), self.factor
-        ).write(self.run)
+        self._save()
         way.up(timeout)
 
     def change(self, service: str, overrides: Mapping[str, str], timeout: float = START_SECONDS) -> None:
