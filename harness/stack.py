@@ -43,6 +43,8 @@ class Stack:
 
     `way`: native, stand-ins or images; empty chooses what this machine can do. `overrides`: settings that win over
     the environment and `.env`. `services`: only these, without what they depend on. `factor`: the test clock.
+    `rules`: further rules files of this run alone, by name: a test's own objectives, say.
+    `rules`: further rule files of this run alone, by name and at production durations: a test's own objectives, say.
     Nothing starts before `start`. Raises BadInputError for a setting that cannot be.
     """
 
