@@ -18,13 +18,16 @@ from workers.tasks.reports import render_invoice
 
 
 @app.task(name=ACCEPT_ORDER.name, bind=True)
-def accept(self: Any, order: Order) -> dict[str, str]:
-    """Price an order and start the rest of the pipeline; return the id of its last step."""
+def accept(self: Any, order: Order) -> dict[str, Any]:
+    """Price an order and start the rest of the pipeline; return the ids of its steps."""
     total = sum(item["quantity"] * item["price_cents"] for item in order["items"])
     priced = Order(**{**order, "total_cents": total})
     last = chain(reserve_stock.s(priced), charge.s(), confirm.s(), render_invoice.s()).apply_async()
     follow_up.apply_async((order["order_id"],), countdown=settings.follow_up_delay)
-    return {"order_id": order["order_id"], "last_step": last.id}
+    steps = [last.id]
+    while (last := last.parent) is not None:
+        steps.insert(0, last.id)
+    return {"order_id": order["order_id"], "steps": steps, "last_step": steps[-1]}
 
 
 @app.task(name=RESERVE_STOCK.name)

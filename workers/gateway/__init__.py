@@ -1,0 +1,1 @@
+"""The web front of the order pipeline: takes orders over HTTP and loses none that it has accepted."""
