@@ -21,6 +21,8 @@ from exporter.pipeline import Pipeline
 from exporter.redact import Redactor
 from exporter.report import Report
 from exporter.server import Server
+from exporter.task_handlers import TaskHandlers
+from exporter.task_memory import TaskMemory
 from exporter.task_series import SeriesBook
 from exporter.tasks import TaskTracker
 from exporter.workers import WorkerTable
@@ -43,9 +45,7 @@ class App:
         self.settings = settings
         self.redact = Redactor(settings.broker_password)
         births = Births()
-        self.board = Board(
-            settings.queues, max_age=3 * settings.queues_interval + 10, max_queues=settings.max_series
-        )
+        self.board = Board(settings.queues, max_age=3 * settings.queues_interval + 10, max_queues=settings.max_series)
         self.stopping = threading.Event()
         self._ask_workers = threading.Event()
         self._look_at_queues = threading.Event()
@@ -66,18 +66,18 @@ class App:
             purge_after=settings.purge_offline_worker_metrics,
             new=self._ask_workers.set,
         )
-        self.tracker = TaskTracker(
+        memory = TaskMemory(max_tasks=settings.max_tasks, ttl=settings.task_ttl)
+        handlers = TaskHandlers(
             book=book,
-            workers=self.workers,
             guess=QueueGuess(settings.default_queue_name),
-            max_tasks=settings.max_tasks,
-            task_ttl=settings.task_ttl,
+            memory=memory,
             grace=settings.late_sent_grace,
             sent_hostname="generic" if settings.generic_hostname_task_sent_metric else None,
             worker_hostname="generic" if settings.generic_hostname_worker_task_metric else None,
             queue_seen=self.board.add_queue,
         )
-        self.workers.gone = self.tracker.worker_gone
+        self.tracker = TaskTracker(handlers, self.workers)
+        self.workers.gone = lambda worker: memory.worker_gone(worker, time.time())
         self.inbox = Inbox(settings.event_buffer_megabytes * 1024 * 1024)
         self.pipeline = Pipeline(self.inbox, self.tracker, self.workers, self.board)
         self.source, self.reader = self._broker()
@@ -103,7 +103,7 @@ class App:
             link = RedisLink(settings)
             source = RedisEventSource(link, self.inbox, settings.event_exchange)
             reader = RedisQueueReader(
-                link, published_at=self.tracker.published_at, event_client=lambda: source.client_id
+                link, published_at=self.tracker.memory.published_at, event_client=lambda: source.client_id
             )
             return source, reader
         from exporter.other_brokers import connect  # noqa: PLC0415

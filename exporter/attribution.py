@@ -8,14 +8,16 @@ UNKNOWN_NAME = "unknown"
 """The ``name`` of a task of which only events without a name were seen (the exporter started in the middle)."""
 
 _MAX_NAMES = 20_000
+_MAX_DOUBTS = 100
 
 
 class _Name:
-    __slots__ = ("announced", "queues")
+    __slots__ = ("announced", "doubts", "queues")
 
     def __init__(self) -> None:
         # None until it is known whether the clients that send this task also send the event for it.
         self.announced: bool | None = None
+        self.doubts = 0
         self.queues: set[str] = set()
 
 
@@ -38,18 +40,28 @@ class QueueGuess:
             known.queues.add(queue)
 
     def waiting_is_vain(self, name: str | None) -> bool:
-        """Whether no client announces ``name``, as far as is known: then there is no word to wait for."""
+        """Whether no client announces ``name``, as far as is known: then there is no word to wait for.
+
+        Called for each task that came unannounced: after a number of them without a single announcement it is clear.
+        """
         known = self._names.get(name) if name is not None else None
-        return known is not None and known.announced is False
+        if known is None:
+            return False
+        if known.announced is None:
+            known.doubts += 1
+            if known.doubts > _MAX_DOUBTS:
+                known.announced = False
+        return known.announced is False
+
+    def came_unannounced(self, name: str) -> None:
+        """A task of that name came before any announcement of one."""
+        if name not in self._names and len(self._names) < _MAX_NAMES:
+            self._names[name] = _Name()
 
     def waited_in_vain(self, name: str) -> None:
         """A task of that name came and was never announced."""
         known = self._names.get(name)
-        if known is None:
-            if len(self._names) >= _MAX_NAMES:
-                return
-            known = self._names[name] = _Name()
-        if known.announced is None:
+        if known is not None and known.announced is None:
             known.announced = False
 
     def queue(self, name: str | None, worker: Worker | None) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exporter.tasks import eta_seconds
+from exporter.times import eta_seconds
 
 TAIL = 16 * 1024
 """Bytes of a message that are fetched at most: more than headers take (argsrepr and kwargsrepr hold 1,024 each)."""

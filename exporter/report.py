@@ -11,6 +11,7 @@ from exporter import catalogue, process
 from exporter.births import Births
 from exporter.board import Board
 from exporter.catalogue import Metric
+from exporter.events import TYPES
 from exporter.exposition import CounterRow, GaugeRow, Page, with_label
 from exporter.interfaces import BrokerFacts, QueueState
 from exporter.labels import joined, pairs
@@ -63,7 +64,7 @@ class Report:
         with self._lock:
             shown = self._births.scraped_by(scraper, time.monotonic(), declared=declared)
         page = Page(openmetrics=openmetrics, prefix=self._prefix, shown=shown)
-        write_tasks(page, self._tracker)
+        write_tasks(page, self._tracker.handlers)
         self._write_workers(page)
         self._write_queues(page)
         self._write_broker(page)
@@ -114,7 +115,7 @@ class Report:
         gauge("worker_clock_skew_seconds", [(labels, round(s, 6)) for labels, s in skews if s is not None])
         gauge("worker_reserved", [(w.labels, max(w.reserved, 0)) for w in live])
         self._total(page, "workers_lost_total", self._workers.lost_total)
-        self._total(page, "worker_children_lost_total", self._tracker.children_lost)
+        self._total(page, "worker_children_lost_total", self._tracker.handlers.children_lost)
 
     def _write_queues(self, page: Page) -> None:
         reading = self._board.reading
@@ -186,16 +187,15 @@ class Report:
             _BY_NAME["broker_evicted_keys_total"], [] if evicted is None else [(self._static, evicted, 0, 0.0)]
         )
         policy = facts.eviction_policy
-        page.gauges(
-            _BY_NAME["broker_eviction_policy"], [] if policy is None else [(self._labels(policy=policy), 1)]
-        )
+        page.gauges(_BY_NAME["broker_eviction_policy"], [] if policy is None else [(self._labels(policy=policy), 1)])
         self._one(page, "broker_visibility_timeout_seconds", facts.visibility_timeout_seconds)
         self._one(page, "broker_pidbox_keys", facts.pidbox_keys)
         self._one(page, "broker_events_output_buffer_bytes", facts.events_output_buffer_bytes)
         self._one(page, "broker_connected_clients", facts.connected_clients)
 
     def _write_exporter(self, page: Page) -> None:
-        board, tracker = self._board, self._tracker
+        board, handlers = self._board, self._tracker.handlers
+        memory = handlers.memory
 
         def by_label(metric: str, label: str, counts: Mapping[str, int]) -> None:
             rows: list[CounterRow] = [
@@ -203,7 +203,7 @@ class Report:
             ]
             page.counters(_metric(metric), rows)
 
-        by_label("exporter_events_total", "type", tracker.by_type)
+        by_label("exporter_events_total", "type", {tag: self._tracker.by_kind[kind] for kind, tag in TYPES})
         by_label("exporter_events_dropped_total", "reason", dict(self._pipeline.dropped_by))
         self._one(page, "exporter_event_last_timestamp_seconds", _rounded(board.event_timestamp))
         self._one(page, "exporter_event_stream_up", int(board.stream_up))
@@ -212,12 +212,13 @@ class Report:
         self._one(page, "exporter_queues_read_timestamp_seconds", _rounded(board.queues_read_timestamp))
         self._one(page, "exporter_inspect_timestamp_seconds", _rounded(board.inspect_timestamp))
         refused = {"task": 0, "worker": self._workers.refused, "queue": board.refused}
-        by_label("exporter_series_dropped_total", "metric", refused | dict(tracker.book.refused))
-        self._total(page, "exporter_unattributed_total", tracker.unattributed)
-        self._total(page, "exporter_untracked_total", tracker.untracked)
-        self._total(page, "exporter_duplicate_events_total", tracker.duplicates)
-        self._total(page, "exporter_negative_waits_total", tracker.negative_waits)
-        self._one(page, "exporter_tasks_tracked", len(tracker.waiting) + len(tracker.running) + len(tracker.held))
+        by_label("exporter_series_dropped_total", "metric", refused | dict(handlers.book.refused))
+        self._total(page, "exporter_unattributed_total", handlers.unattributed)
+        self._total(page, "exporter_untracked_total", memory.untracked)
+        self._total(page, "exporter_duplicate_events_total", handlers.duplicates)
+        self._total(page, "exporter_negative_waits_total", handlers.negative_waits)
+        tracked = len(memory.waiting) + len(memory.running) + len(handlers.held.tasks)
+        self._one(page, "exporter_tasks_tracked", tracked)
         page.gauges(_BY_NAME["exporter_build_info"], [(self._labels(version=self._version), 1)])
 
 

@@ -77,15 +77,14 @@ class TaskSeries:
     """
 
     __slots__ = (
-        "attempts_first",
+        "again_failed",
+        "again_rejected",
+        "again_revoked",
+        "again_succeeded",
         "attempts_redelivered",
         "attempts_retry",
         "born",
         "failures",
-        "finished_failed",
-        "finished_rejected",
-        "finished_revoked",
-        "finished_succeeded",
         "hosts",
         "labels",
         "name",
@@ -108,11 +107,16 @@ class TaskSeries:
         self.only = only
         self.hosts: dict[str, HostSeries] = {} if only is None else {"": only}
         self.failures = 0
-        self.finished_succeeded = self.finished_failed = self.finished_rejected = self.finished_revoked = 0
-        self.attempts_first = self.attempts_retry = self.attempts_redelivered = 0
+        # Ends of tasks that had ended before, so that what remains is tasks, each counted once.
+        self.again_succeeded = self.again_failed = self.again_rejected = self.again_revoked = 0
+        self.attempts_retry = self.attempts_redelivered = 0
         self.rejections_requeued = self.rejections_dropped = 0
         self.revocations_expired = self.revocations_terminated = self.revocations_revoked = 0
         self.retry_errors: dict[str, ErrorCount] = {}
+
+    def total(self, counter: str) -> int:
+        """The sum of one of :class:`HostSeries`' counters over all hosts."""
+        return sum(getattr(host, counter) for host in list(self.hosts.values()))
 
 
 class SeriesBook:
