@@ -24,6 +24,7 @@ CACHE_SECONDS = 1.0
 HANG_POLL_SECONDS = 0.5
 #: A retry that a fault asked for comes back quickly: the point of the fault is the storm.
 RETRY_COUNTDOWN_SECONDS = 1.0
+RETRIES_WITHOUT_END = 1_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +146,12 @@ class Faults:
         if fault.kill_child:
             _kill_child()
         if fault.retry_rate and random.random() < fault.retry_rate:  # noqa: S311
-            raise task.retry(countdown=RETRY_COUNTDOWN_SECONDS, exc=fault.exception_type("asked to retry by a fault"))
+            # For as long as the fault is there: a storm that ended in failures would be the other fault.
+            raise task.retry(
+                countdown=RETRY_COUNTDOWN_SECONDS,
+                exc=fault.exception_type("asked to retry by a fault"),
+                max_retries=RETRIES_WITHOUT_END,
+            )
         if fault.fail_rate and random.random() < fault.fail_rate:  # noqa: S311
             raise fault.exception_type("asked to fail by a fault")
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from harness.errors import HarnessError
 from harness.faults import tasks
 from harness.faults.context import Context, Record, text
 from harness.faults.table import FaultError
 from harness.producer import TASK
+from harness.wait import Pending, until
 from harness.worker_handle import WorkerHandle
 
 _EXPORTER = "celery-exporter"
 _BEAT = "beat"
-_REPLY_SECONDS = 10.0
+_REPLY_SECONDS = 5.0
+_TOLD_SECONDS = 60.0
 
 
 def _services(context: Context) -> list[str]:
@@ -131,16 +132,25 @@ def thaw_beat(context: Context, record: Record) -> None:
     context.stack.resume(_BEAT)
 
 
-def events_off(context: Context, record: Record) -> None:
-    """The worker is told to send no more task events; its heartbeats go on."""
-    record.memo["nodes"] = nodes(context, text(record.params, "worker"))
+def start_unseen(context: Context, record: Record) -> None:
+    """One more worker, which sends heartbeats and no task events.
+
+    Remote control cannot do that to a running worker: where events are on by configuration, Celery takes the command
+    to switch them off for done already.
+    """
+    name = text(record.params, "worker")
+    record.memo["worker"] = name
     context.log.add(record)
-    _told(context, "disable_events", record.memo["nodes"])
+    worker = context.stack.start_worker(
+        name, [text(record.params, "queue")], pool="threads", command_extra=["worker_send_task_events=0"]
+    )
+    record.memo["node"] = worker.node
 
 
-def events_on(context: Context, record: Record) -> None:
-    """The worker sends its events again."""
-    _told(context, "enable_events", record.memo.get("nodes", []))
+def remove_unseen(context: Context, record: Record) -> None:
+    """That worker goes."""
+    if extra := _extra(context, record.memo.get("worker", "")):
+        extra.remove()
 
 
 def limit_rate(context: Context, record: Record) -> None:
@@ -162,19 +172,18 @@ def restart_worker(context: Context, record: Record) -> None:
 
 
 def _told(context: Context, command: str, destination: list[str], **arguments: str) -> None:
-    """Tell workers something and insist that each heard it."""
+    """Tell workers something, again where it was not heard: a worker that has just started may not listen yet."""
     if not destination:
         return
     control = context.producer.app.control
-    answers = control.broadcast(
-        command,
-        arguments=arguments,
-        destination=destination,
-        reply=True,
-        timeout=_REPLY_SECONDS,
-        limit=len(destination),
-    )
-    heard = {node: reply for answer in answers or [] for node, reply in answer.items()}
-    for node in destination:
-        if "ok" not in heard.get(node, {}):
-            raise HarnessError(f"{node} did not do {command}: {heard.get(node, 'no answer')}")
+    left = set(destination)
+
+    def told() -> bool | Pending:
+        answers = control.broadcast(
+            command, arguments=arguments, destination=sorted(left), reply=True, timeout=_REPLY_SECONDS, limit=len(left)
+        )
+        heard = {node: reply for answer in answers or [] for node, reply in answer.items()}
+        left.difference_update(node for node, reply in heard.items() if "ok" in reply)
+        return not left or Pending(", ".join(f"{node}: {heard.get(node, 'no answer')}" for node in sorted(left)))
+
+    until(told, f"{', '.join(destination)} to do {command}", _TOLD_SECONDS)

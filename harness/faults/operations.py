@@ -42,7 +42,7 @@ OPERATIONS: dict[str, Operation] = {
     "exporter-down": Operation(fleet.stop_exporter, fleet.start_exporter),
     "beat-down": Operation(fleet.stop_beat, fleet.start_beat),
     "beat-silent": Operation(fleet.freeze_beat, fleet.thaw_beat),
-    "events-off": Operation(fleet.events_off, fleet.events_on),
+    "events-off": Operation(fleet.start_unseen, fleet.remove_unseen),
     "catatonic": Operation(fleet.limit_rate, fleet.restart_worker),
     "broker-down": Operation(broker.stop, broker.start),
     "redis-restart": Operation(broker.restart, tasks.nothing),

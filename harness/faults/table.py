@@ -86,8 +86,8 @@ NAMES: dict[str, Fault] = _table(
     Fault("beat-silent", "The scheduler is frozen: its process is there, its port is open, and it sends nothing.", {}),
     Fault(
         "poison",
-        "A task kills every process that runs it and goes back to its queue each time.",
-        {"queue": _QUEUE},
+        "Tasks kill every process that runs them, and go back to their queue each time.",
+        {"queue": _QUEUE, "size": Parameter(1, "tasks")},
     ),
     Fault(
         "unread-queue",
@@ -117,7 +117,11 @@ NAMES: dict[str, Fault] = _table(
             "seconds": Parameter(1200.0, "how far in the future they are due; they run then, healed or not"),
         },
     ),
-    Fault("events-off", "A worker stops sending its events: its tasks run unseen.", {"worker": _WORKER}),
+    Fault(
+        "events-off",
+        "A worker is deployed that sends no task events: what it runs is unseen.",
+        {"queue": _QUEUE, "worker": Parameter("unseen", "the name of that worker")},
+    ),
     Fault(
         "catatonic",
         "A worker sends heartbeats, is listed as a consumer, and starts nothing.",

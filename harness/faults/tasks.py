@@ -58,10 +58,10 @@ def hang(context: Context, record: Record) -> None:
 
 
 def poison(context: Context, record: Record) -> None:
-    """One message that kills whoever runs it, and returns."""
+    """Messages that kill whoever runs them, and return."""
     queue = text(record.params, "queue")
     _put(context, record, f"queue:{queue}", kill_child=True)
-    context.producer.send(queue)
+    context.producer.send(queue, int(record.params["size"]))
 
 
 def starve(context: Context, record: Record) -> None:

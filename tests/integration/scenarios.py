@@ -53,6 +53,8 @@ class Scenario:
     also: dict[str, dict[str, str]] = field(default_factory=dict)
     #: Alerts that a worse rule set would raise for this fault, and that must not arrive for this queue or worker.
     silent: tuple[str, ...] = ()
+    #: What Prometheus must have seen before the fault.
+    baseline: str = ""
     #: Disturbs the whole stack, so it runs alone.
     alone: bool = False
     #: Seconds on the test clock; several times what is usual.
@@ -187,9 +189,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         "critical",
         _TASK,
         production_minutes=1.5,
-        params={"queue": "{queue}"},
+        # The limit counts requeues and does not shrink with the clock: several pills make enough of them.
+        params={"queue": "{queue}", "size": 4},
         # The sample's own guard would set the message aside after three deliveries.
-        crew=Crew(pool="prefork", environment={"REDELIVERY_LIMIT": "0"}),
+        crew=Crew(pool="prefork", concurrency=4, environment={"REDELIVERY_LIMIT": "0"}),
         feed=None,
         also={"WorkerChildrenLost": {}},
         silent=("TaskFailing", "WorkerLost", "QueueNoConsumers"),
@@ -209,13 +212,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "events-off",
-        "a worker sends no task events any more",
+        "a worker was deployed that sends no task events",
         "events-off",
         "WorkerTaskEventsOff",
         "warning",
         _WORKER,
         production_minutes=6,
-        params={"worker": "{worker}"},
+        params={"worker": "{worker}", "queue": "{queue}"},
+        crew=None,
         silent=("QueueStalled", "WorkerLost", "EventStreamSilent"),
     ),
     Scenario(
@@ -289,6 +293,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         production_minutes=2.25,
         crew=None,
         feed=None,
+        baseline="beat_last_tick_timestamp_seconds",
     ),
     # What disturbs everybody else.
     Scenario(

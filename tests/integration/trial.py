@@ -71,17 +71,21 @@ def _set_up(
         values["node"] = worker.node
         _seen(probe, f'celery_worker_up{{worker="{worker.node}"}} == 1')
         _seen(probe, f'celery_active_worker_count{{queue_name="{scenario.queue}"}} > 0')
+    if scenario.baseline:
+        _seen(probe, scenario.baseline)
     if scenario.feed:
         cleanup.enter_context(Feeder(producer, scenario.queue, scenario.feed))
-        _seen(probe, f'rate(celery_task_succeeded_total{{queue_name="{scenario.queue}"}}[10s]) > 0')
+        if scenario.crew:
+            _seen(probe, f'rate(celery_task_succeeded_total{{queue_name="{scenario.queue}"}}[10s]) > 0')
     return values
 
 
 def _try(stack: Stack, probe: Probe, scenario: Scenario, outcome: Outcome, values: dict[str, str]) -> None:
-    labels = filled(scenario.labels, values)
     mark = probe.inbox.last_id()
     began = time.time()
     fault = faults.inject(stack, scenario.fault, **filled(scenario.params, values))
+    values |= {key: value for key, value in fault.memo.items() if isinstance(value, str)}
+    labels = filled(scenario.labels, values)
     try:
         probe.fires(scenario.alert, labels, scenario.within, states=("pending", "firing"))
         probe.fires(scenario.alert, labels, scenario.within)
