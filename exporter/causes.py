@@ -17,6 +17,18 @@ _LINE = re.compile(r"([A-Za-z_]\w{0,99}(?:\.[A-Za-z_]\w{0,99}){0,9})(?::|$)")
 _MAX_TRACEBACK = 100_000
 
 
+# How celery.exceptions.Reject shows itself.
+_REJECT = "reject requeue="
+
+
+def rejects_itself(exception: str | None) -> bool:
+    """Whether ``exception`` is a task's wish to be rejected.
+
+    Celery 5.7 announces such a task twice, as failed and as rejected; the lines before only as rejected.
+    """
+    return exception is not None and exception.startswith(_REJECT)
+
+
 def exception_class(exception: str | None, traceback: str | None) -> str:
     """Return the bare class name: of ``exception`` (a ``repr``) or, where that hides it, of the ``traceback``."""
     if exception:

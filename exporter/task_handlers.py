@@ -11,7 +11,7 @@ from typing import Any
 
 from exporter import events as ev
 from exporter.attribution import UNKNOWN_NAME, QueueGuess
-from exporter.causes import WORKER_LOST, exception_class
+from exporter.causes import WORKER_LOST, exception_class, rejects_itself
 from exporter.held import Held, HeldTask
 from exporter.task_memory import FINISHED, READY, RECEIVED, REDELIVERED, RETRY, Task, TaskMemory
 from exporter.task_series import HostSeries, SeriesBook, TaskSeries
@@ -199,6 +199,8 @@ class TaskHandlers:
 
     def failed(self, event: ev.Failed, worker: Worker) -> None:
         """The task failed for good."""
+        if rejects_itself(event.exception):
+            return  # task-rejected follows
         ended = self._ended(event, worker)
         if ended is None:
             return
