@@ -43,8 +43,8 @@ INCIDENTS = [
     ),
     Incident(
         "half of the fleet killed",
-        "a node takes half of the workers with it",
-        PAGE,
+        "a node takes half of the workers with it, and the rest still copes",
+        WARN,
         f.workers_become("lost", "main", most=2),
     ),
     Incident("a queue without consumers", "the only worker of emails dies", PAGE, f.workers_become("lost", "emails")),
