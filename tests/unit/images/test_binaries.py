@@ -58,20 +58,21 @@ def unfetchable(monkeypatch: pytest.MonkeyPatch) -> None:
         raise debian.DebianError("no network here")
 
     monkeypatch.setattr(debian, "unpack", refuse)
+    monkeypatch.setattr(debian, "candidate", refuse)
 
 
-def test_several_processes_at_once_get_one_working_copy(tmp_path: Path) -> None:
-    started = [fetch(tmp_path / "bin", "redis-server", "redis-cli", "redis-sentinel") for _ in range(3)]
+def test_several_processes_at_once_get_one_working_copy(shelf: Path) -> None:
+    started = [fetch(shelf / "several", "redis-server", "redis-cli", "redis-sentinel") for _ in range(3)]
     ended = [(*process.communicate(timeout=FETCH_SECONDS), process.returncode) for process in started]
     assert [status for _, _, status in ended] == [0, 0, 0], ended
     assert len({out for out, _, _ in ended}) == 1
     assert sum("fetching redis-server" in err for _, err, _ in ended) == 1, "one fetches, the others wait"
-    assert [path.name.partition("-")[0] for path in (tmp_path / "bin/trees").iterdir()] == ["redis"]
-    linked = tmp_path / "elsewhere"
-    linked.symlink_to(tmp_path / "bin" / "redis-cli")
+    assert [path.name.partition("-")[0] for path in (shelf / "several/trees").iterdir()] == ["redis"]
+    linked = shelf / "elsewhere"
+    linked.symlink_to(shelf / "several" / "redis-cli")
     assert "redis-cli" in subprocess.run([linked, "--version"], capture_output=True, text=True, check=True).stdout
-    moved = tmp_path / "moved"
-    (tmp_path / "bin").rename(moved)
+    moved = shelf / "moved"
+    (shelf / "several").rename(moved)
     assert subprocess.run([moved / "redis-server", "--version"], check=False).returncode == 0, "the folder can move"
 
 
@@ -97,8 +98,10 @@ def test_an_ordinary_user_can_unpack_and_run(tmp_path_factory: pytest.TempPathFa
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_debians_alertmanager_finds_its_templates_wherever_it_was_unpacked(tmp_path: Path, free_port: int) -> None:
-    fetching = fetch(tmp_path / "bin", "alertmanager", "amtool")
+def test_debians_alertmanager_finds_its_templates_wherever_it_was_unpacked(
+    shelf: Path, tmp_path: Path, free_port: int
+) -> None:
+    fetching = fetch(shelf / "alertmanager", "alertmanager", "amtool")
     out, err = fetching.communicate(timeout=FETCH_SECONDS)
     assert fetching.returncode == 0, err
     (tmp_path / "am.yml").write_text(AM_CONFIG)
@@ -145,9 +148,7 @@ def test_an_old_or_broken_program_on_path_is_not_taken(
     assert "\n" not in told
 
 
-def test_an_unpacking_that_fails_leaves_nothing_half_done(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_unpacking_that_fails_leaves_nothing_half_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def break_off(_: object, into: Path, **__: object) -> None:
         (into / "usr/bin").mkdir(parents=True)
         raise debian.DebianError("the line went dead")

@@ -15,29 +15,27 @@ from harness.debian import DebianError, Depends
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_a_package_is_unpacked_and_nothing_else_is_written(tmp_path: Path) -> None:
+def test_a_package_is_unpacked_and_nothing_else_is_written(tmp_path: Path, shelf: Path) -> None:
     said: list[str] = []
-    debian.unpack(
-        ["redis-tools"], tmp_path / "tree", depends=Depends.NONE, cache=tmp_path / "apt", progress=said.append
-    )
+    debian.unpack(["redis-tools"], tmp_path / "tree", depends=Depends.NONE, cache=shelf / "apt", progress=said.append)
     assert (tmp_path / "tree/usr/bin/redis-cli").is_file()
     assert not (tmp_path / "tree/usr/bin/redis-server").exists(), "that is of another package"
     assert any("fetching redis-tools" in line for line in said)
-    assert not list((tmp_path / "apt").rglob("*.deb")), "the packages do not stay"
-    assert {path.name for path in tmp_path.iterdir()} == {"tree", "apt"}
+    assert not list((shelf / "apt").rglob("*.deb")), "the packages do not stay"
+    assert {path.name for path in tmp_path.iterdir()} == {"tree"}
 
 
-def test_a_package_that_is_not_there_is_one_line_that_names_it(tmp_path: Path) -> None:
+def test_a_package_that_is_not_there_is_one_line_that_names_it(tmp_path: Path, shelf: Path) -> None:
     with pytest.raises(DebianError) as caught:
-        debian.unpack(["no-such-package-of-debian"], tmp_path / "tree", depends=Depends.NONE, cache=tmp_path / "apt")
+        debian.unpack(["no-such-package-of-debian"], tmp_path / "tree", depends=Depends.NONE, cache=shelf / "apt")
     assert "no-such-package-of-debian" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "tree").exists()
 
 
-def test_another_suite_is_reached_through_the_machines_own_mirror(tmp_path: Path) -> None:
-    assert debian.candidate("no-such-package-of-debian", suite="forky", cache=tmp_path / "apt") is None
-    version = debian.candidate("prometheus", suite="forky", cache=tmp_path / "apt")
+def test_another_suite_is_reached_through_the_machines_own_mirror(shelf: Path) -> None:
+    assert debian.candidate("no-such-package-of-debian", suite="forky", cache=shelf / "apt") is None
+    version = debian.candidate("prometheus", suite="forky", cache=shelf / "apt")
     assert version is not None
     assert int(version.partition(":")[2].partition(".")[0] if ":" in version else version.partition(".")[0]) >= 3
 
