@@ -69,7 +69,7 @@ class NodeFiles:
         """Merge and remove the files of processes that are gone; return how many files went."""
         with self.reading, self.forking:
             dead: dict[str, list[Path]] = {}
-            for file in self.path.glob("*.db"):
+            for file in self.written():
                 kind, _, owner = file.stem.rpartition("_")
                 if owner.isdigit() and not _alive(int(owner)):
                     dead.setdefault(kind, []).append(file)
@@ -89,6 +89,15 @@ class NodeFiles:
         """Remove the live gauges of a process with this id that came before the one that has it now."""
         for file in self.path.glob(f"gauge_live*_{pid}.db"):
             file.unlink(missing_ok=True)
+
+    def written(self) -> list[Path]:
+        """The files that can be read. One that a child makes at this moment is still empty, and would not parse."""
+        found = []
+        for file in self.path.glob("*.db"):
+            with contextlib.suppress(FileNotFoundError):
+                if file.stat().st_size:
+                    found.append(file)
+        return found
 
     def _add(self, kind: str, values: Iterable[tuple[str, Stamped]]) -> None:
         """Add ``values`` to the merged file of ``kind``, replacing it in one step."""
@@ -113,12 +122,11 @@ class NodeCollector(Collector):
 
     def __init__(self, files: NodeFiles) -> None:
         self._files = files
-        self._collector = MultiProcessCollector(None, path=str(files.path))
 
     def collect(self) -> Iterator:  # type: ignore[type-arg]
         self._files.merge_dead()
         with self._files.reading:
-            return iter(list(self._collector.collect()))
+            return iter(list(MultiProcessCollector.merge(map(str, self._files.written()), accumulate=True)))
 
 
 def _values(files: Iterable[Path]) -> Iterator[tuple[str, Stamped]]:
