@@ -75,7 +75,7 @@ _multiple: dict[str, Any] = {"multiple": True, "metavar": "KEY=VALUE"}
 @click.option("--queues-interval", default=5.0, help="Seconds between looks at the queues.")
 @click.option("--inspect-interval", default=60.0, help="Seconds between questions to the workers.")
 @click.option("--inspect-timeout", default=1.0, help="Seconds to wait for their answers.")
-@click.option("--event-buffer-megabytes", default=64, help="Unread events that are kept in a flood.")
+@click.option("--event-buffer-megabytes", default=24, help="Unread events that are kept in a flood.")
 @click.option("--event-exchange", default="celeryev", help="The fleet's event_exchange.")
 @click.option("--control-exchange", default="celery", help="The fleet's control_exchange.")
 @click.option("--management-url", help="RabbitMQ's management API, like http://user:password@host:15672.")

@@ -69,7 +69,7 @@ class Settings:
     queues_interval: float = 5.0
     inspect_interval: float = 60.0
     inspect_timeout: float = 1.0
-    event_buffer_megabytes: int = 64
+    event_buffer_megabytes: int = 24
     event_exchange: str = "celeryev"
     control_exchange: str = "celery"
     management_url: str | None = None
