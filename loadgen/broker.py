@@ -11,7 +11,7 @@ from loadgen.follower import Outcome
 from workers.catalogue import TASKS
 
 #: The name under which an order is reported once its last step has ended.
-WHOLE_ORDER = "order, all steps"
+WHOLE_ORDER = "order (all steps)"
 
 #: Seconds until a broker that does not answer counts as a failed publish.
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 5, 15

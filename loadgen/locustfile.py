@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 from locust import LoadTestShape, events
 from locust.runners import MasterRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 from prometheus_client import start_http_server
 from prometheus_client.exposition import choose_encoder
 
@@ -93,6 +94,9 @@ def _drain(environment: Any, **_: Any) -> None:
     left = follower.drain(settings.drain)
     if left:
         log.warning("%d tasks had no result %g s after the end of the load", left, settings.drain)
+    if environment.parsed_options is not None and environment.parsed_options.csv_prefix:
+        # Locust writes its CSV files on an interval and not at the end: what came last would be missing.
+        gevent.sleep(CSV_STATS_INTERVAL_SEC + 0.1)
 
 
 events.init.add_listener(_prepare)
