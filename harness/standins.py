@@ -113,6 +113,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
 
 
 def _import(image: str, recipe: Recipe, progress: Progress) -> None:
+    _refuse_to_replace(image)
     cache = STATE / "apt"
     STATE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="standin-", dir=STATE) as temporary:
@@ -125,7 +126,7 @@ def _import(image: str, recipe: Recipe, progress: Progress) -> None:
         changes = [
             f"--change={change}" for change in (*recipe.changes, f'LABEL {LABEL}="{recipe.version_of} {version}"')
         ]
-        _refuse_to_replace(image)
+        _refuse_to_replace(image)  # it may have been pulled in the meantime
         with subprocess.Popen(
             [_program(), "import", *changes, "-", image], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

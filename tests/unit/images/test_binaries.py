@@ -105,8 +105,8 @@ def test_debians_alertmanager_finds_its_templates_wherever_it_was_unpacked(
     out, err = fetching.communicate(timeout=FETCH_SECONDS)
     assert fetching.returncode == 0, err
     (tmp_path / "am.yml").write_text(AM_CONFIG)
-    command = [out.splitlines()[0].split()[2], "--config.file=am.yml", "--storage.path=data", "--cluster.listen-address=",
-               f"--web.listen-address=127.0.0.1:{free_port}"]  # fmt: skip
+    listen = [f"--web.listen-address=127.0.0.1:{free_port}", "--cluster.listen-address="]
+    command = [out.splitlines()[0].split()[2], "--config.file=am.yml", "--storage.path=data", *listen]
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

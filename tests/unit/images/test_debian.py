@@ -67,7 +67,8 @@ def test_only_the_distributions_own_archives_are_read(machine: pytest.MonkeyPatc
 
 
 def test_another_distribution_is_told_how_to_name_a_mirror_of_debian(machine: pytest.MonkeyPatch) -> None:
-    sources(machine, "ubuntu", "noble", ["http://mirror.example/ubuntu/|noble|main", "http://mirror.example/ubuntu/|noble|universe"])  # fmt: skip
+    listing = [f"http://mirror.example/ubuntu/|noble|{component}" for component in ("main", "universe", "multiverse")]
+    sources(machine, "ubuntu", "noble", listing)
     assert [source.components for source in debian.sources_for(None)] == [("main", "universe")]
     with pytest.raises(DebianError, match=r"Debian forky .* set STACK_DEBIAN_MIRROR"):
         debian.sources_for("forky")
