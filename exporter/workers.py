@@ -16,7 +16,8 @@ log = logging.getLogger("exporter.workers")
 DEFAULT_FREQUENCY = 2.0
 """Seconds between heartbeats where a worker does not say; Celery's own default."""
 _FREQUENCIES = (0.02, 300.0)
-_QUIET_HEARTBEATS = 3
+_QUIET_RISES = 3
+_BUFFERED_EVENTS = 24
 _SKEW_WINDOW = 30.0
 _LOST_KEPT_LONGER = 3
 
@@ -57,12 +58,12 @@ class Worker:
         self.pool = ""
         self.pool_size: int | None = None
         self.queues: tuple[str, ...] | None = None
-        self._processed_before = [0, 0]
         self._base = (0, 0)
-        self._missing = 0
+        self._lost = 0
+        self._missing_before = 0
+        self._started_before = 0
         self._quiet = 0
         self._task_events_before = 0
-        self._processed_at_event = 0
         self._skews: list[float | None] = [None, None]
         self._skew_since = 0.0
 
@@ -80,40 +81,45 @@ class Worker:
         self._skews[0] = skew if self._skews[0] is None else min(self._skews[0], skew)
 
     def note_processed(self, pid: int, processed: int) -> None:
-        """Compare what the worker has accepted with the starts that were seen.
+        """Compare what the worker has accepted, by its own count, with the starts that were heard of.
 
-        A heartbeat may overtake the starts in the worker's buffer, so what must have been seen by now is what had
-        been accepted two heartbeats ago. A worker whose count rises while no task event at all comes does not lose
-        events: it does not send them.
+        A heartbeat overtakes at most the starts in the worker's buffer, and those arrive before the next one. So what
+        was missing at the last heartbeat, less what has arrived since (but no more than a buffer holds), is lost for
+        certain; when the worker rests, that is exact. A worker whose count rises and rises while no task event at all
+        comes does not lose events: it does not send them.
         """
-        if pid != self.pid or processed < (self.processed or 0):
-            self.pid = pid
-            self._rebase(processed)
-            self.events_disabled = False
-            self._quiet = 0
-            self._processed_at_event = processed
         heard = self.task_events != self._task_events_before
         self._task_events_before = self.task_events
-        if heard:
-            self._quiet = 0
+        if pid != self.pid or self.processed is None or processed < self.processed:
+            self.pid = pid
             self.events_disabled = False
-            self._processed_at_event = processed
-        elif self._processed_before[1] > self._processed_at_event:
+            self._quiet = 0
+            self._rebase(processed)
+        rose = processed > (self.processed or 0)
+        self.processed = processed
+        if heard:
+            if self.events_disabled:
+                self._rebase(processed)
+            self.events_disabled = False
+            self._quiet = 0
+        elif rose:
             self._quiet += 1
-            if self._quiet >= _QUIET_HEARTBEATS:
+            if self._quiet >= _QUIET_RISES:
                 self.events_disabled = True
                 self._rebase(processed)
-        missing = (self._processed_before[0] - self._base[0]) - (self.started - self._base[1])
-        if heard and missing > self._missing:
-            self.events_lost += missing - self._missing
-            self._missing = missing
-        self._processed_before = [self._processed_before[1], processed]
-        self.processed = processed
+        if self.task_events and not self.events_disabled and (heard or not rose):
+            arrived = self.started - self._started_before
+            lost = self._missing_before - min(arrived, _BUFFERED_EVENTS)
+            if lost > self._lost:
+                self.events_lost += lost - self._lost
+                self._lost = lost
+        self._missing_before = (processed - self._base[0]) - (self.started - self._base[1])
+        self._started_before = self.started
 
     def _rebase(self, processed: int) -> None:
         self._base = (processed, self.started)
-        self._missing = 0
-        self._processed_before = [processed, processed]
+        self._lost = self._missing_before = 0
+        self._started_before = self.started
 
 
 @dataclass(frozen=True, slots=True)
