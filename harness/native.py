@@ -294,8 +294,10 @@ class Native:
 
     def _write_targets(self, service: str) -> None:
         # As with containers: a name leads to the copies that run (also to a paused one), and to no other.
-        copies = [copy for copy in self._store.read().values() if copy.service == service and copy.running]
-        native_config.write_targets(self._layout.targets, service, [copy.ports for copy in copies])
+        # Read and written in one go: of two that start at once, the later to write must know of both.
+        with native_config.writing(self._layout.targets):
+            copies = [copy for copy in self._store.read().values() if copy.service == service and copy.running]
+            native_config.write_targets(self._layout.targets, service, [copy.ports for copy in copies])
 
 
 def _replica(copy: Copy) -> Replica:

@@ -51,9 +51,11 @@ class Scenario:
     feed: Feed | None = Feed()
     #: Alerts that the same fault raises besides, none of them critical: name -> labels.
     also: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Alerts that fire too and are held back, because the page explains them: name -> labels.
+    inhibited: dict[str, dict[str, str]] = field(default_factory=dict)
     #: Alerts that a worse rule set would raise for this fault, and that must not arrive for this queue or worker.
     silent: tuple[str, ...] = ()
-    #: What Prometheus must have seen before the fault.
+    #: What Prometheus must have seen before the fault, at production durations.
     baseline: str = ""
     #: Disturbs the whole stack, so it runs alone.
     alone: bool = False
@@ -194,7 +196,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         # The sample's own guard would set the message aside after three deliveries.
         crew=Crew(pool="prefork", concurrency=4, environment={"REDELIVERY_LIMIT": "0"}),
         feed=None,
-        also={"WorkerChildrenLost": {}},
+        inhibited={"WorkerChildrenLost": {}},
         silent=("TaskFailing", "WorkerLost", "QueueNoConsumers"),
     ),
     Scenario(
@@ -218,8 +220,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "warning",
         _WORKER,
         production_minutes=6,
-        params={"worker": "{worker}", "queue": "{queue}"},
-        crew=None,
+        params={"worker": "unseen", "queue": "{queue}"},
         silent=("QueueStalled", "WorkerLost", "EventStreamSilent"),
     ),
     Scenario(
@@ -306,6 +307,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         production_minutes=2.25,
         crew=None,
         feed=None,
+        # Its text tells what was waiting when the exporter was last seen.
+        baseline="sum(queue:length offset 10m)",
         silent=("NoWorkersOnline", "BrokerDown", "QueueNoConsumers", "TargetDown"),
         alone=True,
     ),
@@ -319,6 +322,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         production_minutes=1.25,
         crew=None,
         feed=None,
+        baseline="fleet:workers_online offset 5m",
         silent=("NoWorkersOnline", "EventStreamSilent", "QueueNoConsumers", "QueueReadingsStale"),
         alone=True,
     ),

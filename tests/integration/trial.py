@@ -13,9 +13,11 @@ from typing import Any
 from harness import evidence, faults
 from harness.clients import Notification, carries
 from harness.concerned import series_of
+from harness.durations import divided
 from harness.paths import EVIDENCE
 from harness.probe import Probe
 from harness.producer import Producer
+from harness.promql import rescale
 from harness.stack import Stack
 from harness.wait import Pending, until
 from tests.integration.feeding import Feeder
@@ -72,7 +74,7 @@ def _set_up(
         _seen(probe, f'celery_worker_up{{worker="{worker.node}"}} == 1')
         _seen(probe, f'celery_active_worker_count{{queue_name="{scenario.queue}"}} > 0')
     if scenario.baseline:
-        _seen(probe, scenario.baseline)
+        _seen(probe, rescale(scenario.baseline, lambda duration: divided(duration, stack.factor)))
     if scenario.feed:
         cleanup.enter_context(Feeder(producer, scenario.queue, scenario.feed))
         if scenario.crew:
@@ -94,6 +96,8 @@ def _try(stack: Stack, probe: Probe, scenario: Scenario, outcome: Outcome, value
         outcome.delivered = first.received_at - began
         for name, more in scenario.also.items():
             probe.delivered(name, filled(more, values), scenario.within, mark)
+        for name, more in scenario.inhibited.items():
+            held_back(probe, name, filled(more, values), scenario.within)
     except BaseException:
         keep_evidence(stack, probe, scenario, began)
         raise
@@ -112,6 +116,18 @@ def keep_evidence(stack: Stack, probe: Probe, scenario: Scenario, since: float) 
     """What there is to see while the fault is still there."""
     series = series_of(probe.prometheus, [scenario.alert, *scenario.also])
     evidence.keep(stack, EVIDENCE / RUN / scenario.name, ["up", *series], since)
+
+
+def held_back(probe: Probe, name: str, labels: dict[str, str], within: float) -> None:
+    """Wait until Alertmanager holds such an alert back because of another."""
+    assert probe.alertmanager is not None
+    alertmanager = probe.alertmanager
+
+    def check() -> bool | Pending:
+        found = alertmanager.alerts(name, labels)
+        return any(alert.inhibited_by for alert in found) or Pending(f"{[alert.state for alert in found]}")
+
+    until(check, f"{name} to be inhibited", within)
 
 
 def concerns(notification: Notification, scenario: Scenario, values: dict[str, str]) -> bool:
@@ -150,7 +166,7 @@ def check_others(outcome: Outcome, scenario: Scenario, labels: dict[str, str]) -
     expected = {scenario.alert} if scenario.severity == "critical" else set()
     assert {name for name, _ in pages} <= expected, f"pages besides {scenario.alert}: {sorted(n for n, _ in pages)}"
     assert len(pages) <= 1, f"{len(pages)} pages for one fault: {sorted(pages)}"
-    loud = {n.name for n in outcome.notifications} & set(scenario.silent)
+    loud = {n.name for n in outcome.notifications} & {*scenario.silent, *scenario.inhibited}
     assert not loud, f"must stay silent in {scenario.name}: {sorted(loud)}"
     assert labels
 
