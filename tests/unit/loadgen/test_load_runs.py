@@ -174,3 +174,18 @@ def test_orders_are_posted_to_a_gateway_and_followed_there(runs: Runs) -> None:
     assert table["POST", "/orders"] == (posts, posts // 3)
     assert table["complete", WHOLE] == (posts - posts // 3, 0)
     assert "the gateway does not accept orders now" in said
+
+
+def test_orders_through_the_stacks_own_gateway_succeed(runs: Runs) -> None:
+    runs.worker()
+    port = str(free_ports(1)[0])
+    runs.run("gateway", "workers.gateway", GATEWAY_PORT=port, GATEWAY_DB=str(runs.folder / "gateway.sqlite"))
+    target = f"http://127.0.0.1:{port}"
+    until(lambda: requests.get(f"{target}/healthz", timeout=30).ok, "the gateway", timeout=DEADLINE)
+
+    status, table, said = runs.headless(LOAD_TARGET=target, LOAD_RATE="5", LOAD_DRAIN="120")
+
+    posted = table["POST", "/orders"]
+    assert status == 0, said[:5000]
+    assert posted[0] > 0
+    assert table == {("POST", "/orders"): posted, ("complete", WHOLE): posted}
