@@ -347,7 +347,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "warning",
         {"component": "exporter"},
         production_minutes=1.5,
-        params={"names": 6000},
+        params={"names": 600},
         crew=None,
         feed=None,
         silent=("ExporterDown", "ScrapeLimitHit"),
