@@ -47,7 +47,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
             started.callback(child.kill)
 
             def address() -> str | Pending:
-                assert child.running, child.said()
+                if not child.running:
+                    raise RuntimeError(f"the inbox ended: {child.said()}")
                 found = re.search(r"running on (http://[\d.]+:\d+)", child.said())
                 return found[1] if found else Pending(child.said())
 
