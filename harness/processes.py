@@ -1,7 +1,8 @@
 """Plain processes that outlive the program that started them, and that are never mistaken for somebody else's.
 
-A process is known by its id and the moment it started, for ids are used again. It leads a session of its own,
-and it and all it starts carry a token in their environment; only what has both is ever ended.
+A process is known by its id and the moment it started, for ids are used again. It leads a session of its own:
+while it is there, all of that session is of its making. Once it has gone, what is left of the session is told by
+a token in its environment; only such processes are ever ended.
 """
 
 from __future__ import annotations
@@ -38,11 +39,18 @@ class Identity:
         """The process while it runs; None once it has ended, even where nobody has collected it yet."""
         if child := _own.get(self.pid):
             child.poll()
+        entry = self._entry()
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < _CLOCK_SLACK_SECONDS
-            if same and process.status() != psutil.STATUS_ZOMBIE:
-                return process
+            if entry and entry.status() != psutil.STATUS_ZOMBIE:
+                return entry
+        return None
+
+    def _entry(self) -> psutil.Process | None:
+        """The process in the system's table, also as one that has ended and was not collected."""
+        with contextlib.suppress(psutil.Error):
+            entry = psutil.Process(self.pid)
+            if abs(entry.create_time() - self.started) < _CLOCK_SLACK_SECONDS:
+                return entry
         return None
 
     def exit_status(self) -> int | None:
@@ -52,16 +60,17 @@ class Identity:
 
     def members(self) -> list[psutil.Process]:
         """The process and everything that it started in its session, the process first."""
+        leads = self._entry() is not None
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if os.getsid(process.pid) == self.pid and self._is_mine(process):
+                if os.getsid(process.pid) == self.pid and (leads or self._has_token(process)):
                     found.append(process)
-        return sorted(found, key=lambda process: process.pid != self.pid)
+        running = [process for process in found if _runs(process)]
+        return sorted(running, key=lambda process: process.pid != self.pid)
 
-    def _is_mine(self, process: psutil.Process) -> bool:
-        if process.status() == psutil.STATUS_ZOMBIE or process.create_time() < self.started - _CLOCK_SLACK_SECONDS:
-            return False
+    def _has_token(self, process: psutil.Process) -> bool:
+        # Some programs overwrite their environment with their title; they are found while their leader is there.
         return process.environ().get(MARK) == self.token
 
     def children(self) -> list[psutil.Process]:
@@ -76,21 +85,22 @@ class Identity:
     def signal(self, number: signals.Signals) -> None:
         """Send a signal to the process alone, if it is there."""
         if process := self.process():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+            _send(process, number)
 
     def signal_all(self, number: signals.Signals) -> None:
         """Send a signal to the process and to everything that it started."""
         for process in self.members():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+            _send(process, number)
 
     def kill(self, timeout: float = 20.0) -> None:
         """SIGKILL to the process and everything that it started, until nothing of it is left."""
+        known: dict[int, psutil.Process] = {}
 
         def gone() -> bool:
-            self.signal_all(signals.SIGKILL)
-            return self.process() is None and not self.members()
+            known.update({process.pid: process for process in self.members()})
+            for process in known.values():
+                _send(process, signals.SIGKILL)
+            return self.process() is None and not any(_runs(process) for process in known.values())
 
         until(gone, f"process {self.pid} to be gone after SIGKILL", timeout, 0.05)
         if child := _own.pop(self.pid, None):
@@ -98,11 +108,21 @@ class Identity:
 
     def stop(self, grace: float) -> None:
         """SIGTERM to the process, `grace` seconds to end by itself, then SIGKILL to whatever is left."""
-        self.signal(signals.SIGCONT)
         self.signal(signals.SIGTERM)
         with contextlib.suppress(DeadlineError):
             until(lambda: self.process() is None, "", grace, 0.05)
         self.kill()
+
+
+def _send(process: psutil.Process, number: signals.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)  # psutil looks first whether the id is still the same process's
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def spawn(command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, token: str) -> Identity:
