@@ -176,8 +176,7 @@ def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
     if libraries:
         lines.append(f'export LD_LIBRARY_PATH="{":".join(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
     if (root / "usr/share/fonts").is_dir():
-        fonts = root / "fonts.conf"
-        fonts.write_text(_FONTS.format(fonts=root / "usr/share/fonts"))
+        (root / "fonts.conf").write_text(_FONTS)
         lines.append('[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE="$tree/fonts.conf"')
     opened = ""
     if tree is ALERTMANAGER:
@@ -191,7 +190,7 @@ def _write_start(start: Path, tree: Tree, inside: str, root: Path) -> None:
 
 _FONTS = """<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig><dir>{fonts}</dir><dir>/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
+<fontconfig><dir prefix="relative">usr/share/fonts</dir><dir>/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir></fontconfig>
 """
 
 
