@@ -61,10 +61,10 @@ class Containers:
         return self._listed(f"label={_ONE_OFF}=True")
 
     def address(self, replica: Replica, port: int) -> str:
-        done = self._docker(["port", replica.ref, str(port)])
-        if done.returncode or not done.stdout.strip():
+        published = self._plan.model.services[replica.service].port(port).published
+        if not published or not replica.number:
             raise HarnessError(f"port {port} of {replica.name} is not published on this machine")
-        return done.stdout.split()[0]
+        return f"127.0.0.1:{published}"
 
     def node(self, replica: Replica) -> str:
         return self._docker(["inspect", "-f", "{{.Config.Hostname}}", replica.ref], check=True).stdout.strip()

@@ -310,7 +310,7 @@ class Stack:
         """
         command = worker_command(self.plan.model.services["worker"].command, name, queues, pool, concurrency)
         copy = self.way.run_extra(name, "worker", [*command, *command_extra], env or {})
-        handle = WorkerHandle(self.way, copy, name)
+        handle = WorkerHandle(self.way, copy, name, self.broker_url)
         if wait:
             try:
                 handle.wait_ready()
@@ -321,7 +321,7 @@ class Stack:
 
     def workers(self) -> list[WorkerHandle]:
         """The workers that `start_worker` added and nobody removed."""
-        return [WorkerHandle(self.way, copy, copy.name) for copy in self.way.extras()]
+        return [WorkerHandle(self.way, copy, copy.name, self.broker_url) for copy in self.way.extras()]
 
     def _one(self, service: str, number: int) -> Replica:
         return self._some(service, number)[0]

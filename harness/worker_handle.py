@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
+
+from celery import Celery
+from kombu.exceptions import OperationalError
 
 from harness.errors import HarnessError
 from harness.wait import Pending, until
@@ -17,8 +20,8 @@ _OPTIONS = {"-n": 0, "-Q": 1, "-P": 2, "-c": 3}
 class WorkerHandle:
     """One extra worker. As a context manager it is removed at the end, whatever happened to it."""
 
-    def __init__(self, way: Way, copy: Replica, name: str) -> None:
-        self._way, self._copy, self.name = way, copy, name
+    def __init__(self, way: Way, copy: Replica, name: str, broker_url: Callable[[], str]) -> None:
+        self._way, self._copy, self.name, self._broker_url = way, copy, name, broker_url
         #: The name of its Celery node, as in `celery status` and the exporter's label `hostname`.
         self.node = f"{name}@{way.node(copy)}"
 
@@ -32,15 +35,25 @@ class WorkerHandle:
         return f"<worker {self.node}>"
 
     def wait_ready(self, timeout: float = READY_SECONDS) -> None:
-        """Return when its health check passes. Raises HarnessError with its log where it ends before that."""
+        """Return when its health check passes and it answers over the broker, so that its pool is there.
+
+        Raises HarnessError with its log where it ends before that.
+        """
+        app = Celery(broker=self._broker_url(), set_as_current=False)
 
         def check() -> bool | Pending:
             condition = self._way.condition(self._copy)
             if condition.state == "exited":
                 raise HarnessError(f"worker {self.name}: {condition.detail}\n{self.logs(20)}")
-            return condition.healthy or Pending(f"{condition.state} {condition.detail}")
+            if not condition.healthy:
+                return Pending(f"{condition.state} {condition.detail}")
+            answered = app.control.ping(destination=[self.node], timeout=2.0)
+            return bool(answered) or Pending("healthy, and does not answer over the broker")
 
-        until(check, f"worker {self.name} to be healthy", timeout, unready=())
+        try:
+            until(check, f"worker {self.name} to be ready", timeout, unready=(OperationalError,))
+        finally:
+            app.close()
 
     def alive(self) -> bool:
         """Whether it runs (a paused one does)."""

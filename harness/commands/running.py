@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+from harness import leftovers, settings, ways
 from harness import secrets as secret_files
-from harness import settings, ways
 from harness.commands.common import say, variable
 from harness.commands.looking import print_urls
 from harness.commands.observing import observed
-from harness.paths import EVIDENCE, RUNS, SECRETS
+from harness.paths import EVIDENCE, SECRETS
 from harness.stack import START_SECONDS, Stack
 
 
@@ -53,14 +53,14 @@ def secrets() -> int:
 def _end(*, volumes: bool) -> int:
     name = variable("COMPOSE_PROJECT_NAME", "celery-stack")
     ways.require_name(name)
-    found = [name, *(path.name for path in RUNS.glob(f"{name}-observe") if path.is_dir())]
     ended = False
-    for project in found:
-        if stack := Stack.attach(project, say):
+    for project in (name, f"{name}-observe"):
+        stack = Stack.attach(project)
+        if stack:
             say(f"ending {project}")
             stack.down(volumes)
             ended = True
-        elif volumes:
-            shutil.rmtree(RUNS / project, ignore_errors=True)
+        if volumes:
+            leftovers.remove(project)
     say(f"{name} is down" if ended else f"no stack named {name} runs from this checkout")
     return 0
