@@ -268,18 +268,23 @@ class TaskHandlers:
     def retried(self, event: ev.Retried, worker: Worker) -> None:
         """This attempt is over; the next has been published, and may have been announced or even received already."""
         key = hash(event.uuid)
-        task = self.memory.running.pop(key, None) or self.memory.waiting.get(key)
+        memory = self.memory
+        task = memory.running.pop(key, None) or memory.waiting.get(key)
+        ended = memory.done.get(key) or memory.done_before.get(key)
         if task is not None:
             series = task.series
+        elif ended is not None:
+            # The last attempt was over before the worker got round to telling of this one.
+            series = ended
         elif self._hold(key, None, event, worker):
             return
         else:
             series = self._guessed(UNKNOWN_NAME, worker)
         self.host(series, worker).retried += 1
         self.book.retry(series, exception_class(event.exception, event.traceback))
-        if key not in self.memory.waiting:
+        if key not in memory.waiting and (task is not None or ended is None):
             # No announcement of the next attempt has come; its receipt will find the series here.
-            self.memory.put(key, Task(series, self.wall, RETRY))
+            memory.put(key, Task(series, self.wall, RETRY))
 
     def host(self, series: TaskSeries, worker: Worker) -> HostSeries:
         """The counters of ``series`` for what happened on ``worker``."""

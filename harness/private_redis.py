@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,17 +11,10 @@ import redis
 
 from harness.binaries import find
 from harness.child import Child, start
+from harness.ports import free_ports
 from harness.wait import until
 
 READY_SECONDS = 60
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class PrivateRedis:
@@ -32,7 +24,7 @@ class PrivateRedis:
     """
 
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.folder = folder
         self.settings = settings or {}
         self.child: Child | None = None

@@ -17,7 +17,7 @@ import requests
 
 from harness import rabbitmq_tree
 from harness.child import Child, start
-from harness.private_redis import free_port
+from harness.ports import free_ports
 from harness.wait import until
 
 # Erlang on a busy machine: three seconds when it is idle.
@@ -54,13 +54,11 @@ class PrivateRabbitMQ:
     def __init__(self, folder: Path, *, suite: str | None = None) -> None:
         self.folder = folder
         self.tree = rabbitmq_tree.ensure(suite=suite)
-        self.amqp_port = free_port()
-        self.management_port = free_port()
+        ports = free_ports(4)
+        self.amqp_port, self.management_port, self._epmd_port, self._distribution_port = ports
         self.password = secrets.token_urlsafe(12)
         self.broker: Child | None = None
         self._epmd: Child | None = None
-        self._epmd_port = free_port()
-        self._distribution_port = free_port()
 
     @property
     def url(self) -> str:

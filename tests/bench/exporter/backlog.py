@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from harness.private_exporter import total
 from harness.wait import Pending, until
 from tests.bench.exporter.bench import Bench, Row
-from tests.bench.exporter.subjects import Subject, total
+from tests.bench.exporter.subjects import Subject
 from tests.bench.exporter.workers import QUEUE, publish, workers
 
 NAME = "backlog"

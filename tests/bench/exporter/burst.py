@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.private_exporter import Series, total
 from tests.bench.exporter.bench import Bench, Row
-from tests.bench.exporter.subjects import Series, total
 from tests.bench.exporter.throughput import TASK_EVENTS
 
 NAME = "burst"
@@ -25,6 +25,7 @@ def run(bench: Bench) -> Iterator[Row]:
             linger = bench.some(LINGER_SECONDS, 4)
             published = bench.publish(broker, events, 600, f"--linger={linger}")
             exporter.until_quiet(300)
+            exporter.until_counted(sum(published[kind] for kind in TASK_EVENTS), 300)
             series = exporter.series()
             counted = exporter.counted()
         lost = {kind: published[kind] - counted[kind] for kind in TASK_EVENTS}

@@ -30,6 +30,7 @@ def run(bench: Bench) -> Iterator[Row]:
         yield _row("at start", exporter.resident_bytes())
         for turn, word in enumerate(("first", "second")):
             highest = _publish(bench, broker, exporter, tasks, first=turn * tasks)
+            exporter.until_counted(tasks * (turn + 1) * EVENTS_OF_TASK, 300)
             counted = exporter.counted()["task-succeeded"]
             if counted != tasks * (turn + 1):
                 bench.say(f"{NAME}: counted {counted:,.0f} of {tasks * (turn + 1):,} tasks")

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 
+from harness.private_exporter import total
 from harness.private_redis import PrivateRedis
 from harness.wait import until
 from tests.bench.exporter.bench import UNLIMITED, Bench, Row
-from tests.bench.exporter.subjects import Subject, total
+from tests.bench.exporter.subjects import Subject
 from tests.bench.exporter.workers import workers
 
 NAME = "scrape"

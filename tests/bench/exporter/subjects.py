@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections import deque
@@ -17,31 +16,13 @@ import requests
 
 from harness.child import Child, running
 from harness.environments import Environment
-from harness.private_redis import PrivateRedis, free_port
+from harness.ports import free_ports
+from harness.private_exporter import Series, parse, total
+from harness.private_redis import PrivateRedis
 from harness.wait import until
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 90
-_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-
-Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def parse(text: str) -> Series:
-    """The samples of a page in Prometheus' text format, by name and labels."""
-    found: Series = {}
-    for line in text.splitlines():
-        if match := _SAMPLE.match(line):
-            labels = frozenset(_LABEL.findall(match["labels"] or ""))
-            found[match["name"], labels] = float(match["value"])
-    return found
-
-
-def total(series: Series, name: str, **labels: str) -> float:
-    """The sum over the samples of a name that carry these labels; 0 where there are none."""
-    wanted = set(labels.items())
-    return sum(value for (found, has), value in series.items() if found == name and wanted <= has)
 
 
 @dataclass
@@ -94,6 +75,16 @@ class Subject:
         until(rests, f"{self.name} to have worked through its events", timeout)
         return looks[-1]
 
+    def until_counted(self, events: int, timeout: float) -> None:
+        """Wait until the program has counted so many task events, or counts no more (ten looks without a new one)."""
+        looks: deque[float] = deque(maxlen=10)
+
+        def complete() -> bool:
+            looks.append(sum(self.counted().values()))
+            return looks[-1] >= events or (len(looks) == looks.maxlen and looks[0] == looks[-1])
+
+        until(complete, f"{self.name} to count {events:,} events", timeout, interval=1)
+
     def counted(self) -> dict[str, float]:
         """Task events counted by type, as its metrics say."""
         series = self.series()
@@ -133,7 +124,7 @@ def _exporter(
     *,
     environment: Environment | None = None,
 ) -> Iterator[Subject]:
-    port = free_port()
+    (port,) = free_ports(1)
     words = [*command, f"--broker-url={broker.url}", "--host=127.0.0.1", f"--port={port}", *options]
     env = environment.environ() if environment else None
     with running(words, log=folder / f"{name}.log", env=env, cwd=ROOT) as child:
@@ -152,6 +143,9 @@ def _exporter(
 
 class BareLoop(Subject):
     """The yardstick: it has no page, and tells its counts when it ends."""
+
+    def until_counted(self, events: int, timeout: float) -> None:
+        """It tells nothing before it ends."""
 
     def counted(self) -> dict[str, float]:
         self.child.stop()

@@ -39,9 +39,11 @@ def _measure(bench: Bench, name: str, events: int, options: tuple[str, ...]) -> 
     with bench.redis(**UNLIMITED) as broker, bench.start(name, broker) as reader:
         before = reader.until_quiet(60)
         published = bench.publish(broker, events, 300, *options)
-        spent = reader.until_quiet(300) - before
+        expected = sum(published[kind] for kind in TASK_EVENTS if kind in published)
+        reader.until_quiet(300)
+        reader.until_counted(expected, 300)
+        spent = reader.cpu_seconds() - before
         counted = sum(reader.counted().values())
-    expected = sum(published[kind] for kind in TASK_EVENTS if kind in published)
     if counted != expected:
         bench.say(f"{NAME}: {name} counted {counted:,.0f} of {expected:,} events")
     return counted / spent

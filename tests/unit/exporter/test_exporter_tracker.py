@@ -201,6 +201,28 @@ def test_a_retry_is_no_redelivery_whatever_overtakes_what(keeper: Bookkeeper) ->
     assert not keeper.memory.waiting
 
 
+def test_news_of_a_retry_may_come_after_the_end_of_the_last_attempt(keeper: Bookkeeper) -> None:
+    keeper.sent("u1")
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"}, {"type": "task-started", "uuid": "u1"})
+    keeper.sent("u1", retries=1)
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a", "retries": 1})
+    keeper.hear({"type": "task-started", "uuid": "u1"}, {"type": "task-succeeded", "uuid": "u1", "runtime": 0.1})
+    keeper.hear({"type": "task-retried", "uuid": "u1", "exception": "KeyError('x')"})
+    (series,) = keeper.book.series.values()
+    assert (series.total("succeeded"), series.total("retried")) == (1, 1)
+    assert not keeper.memory.waiting
+    assert not keeper.handlers.held.tasks
+
+
+def test_a_task_that_rejects_itself_is_rejected_and_has_not_failed(keeper: Bookkeeper) -> None:
+    keeper.sent("u1")
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"}, {"type": "task-started", "uuid": "u1"})
+    keeper.hear({"type": "task-failed", "uuid": "u1", "exception": "reject requeue=False: no", "traceback": ""})
+    keeper.hear({"type": "task-rejected", "uuid": "u1", "requeue": False})
+    (series,) = keeper.book.series.values()
+    assert (series.failures, series.rejections_dropped) == (0, 1)
+
+
 def test_clocks_apart_make_no_negative_wait(keeper: Bookkeeper) -> None:
     keeper.sent("u1", timestamp=WALL + 5)
     keeper.at_work("u1")

@@ -14,7 +14,7 @@ import pytest
 from exporter.amqp_queues import KombuQueueReader
 from exporter.config import Settings
 from exporter.interfaces import BrokerUnavailableError, QueueState
-from harness.private_redis import free_port
+from harness.ports import free_ports
 from harness.rabbitmq import PrivateRabbitMQ
 from harness.wait import until
 
@@ -146,7 +146,7 @@ def test_queues_that_hold_no_tasks_are_not_reported(
 def test_declares_when_the_api_is_silent_and_says_so_once(
     settings: Settings, rabbitmq: PrivateRabbitMQ, queue_name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nobody = f"http://celery:secret-word@127.0.0.1:{free_port()}"
+    nobody = f"http://celery:secret-word@127.0.0.1:{free_ports(1)[0]}"
     with (
         caplog.at_level(logging.INFO),
         five_messages_two_taken(rabbitmq.url, queue_name),
