@@ -5,14 +5,15 @@ Prometheus' or Alertmanager's configuration and divides range selectors, subquer
 `keep_firing_for`, the intervals of groups, of scrapes and of evaluation, and Alertmanager's waits. It edits
 the text in place, so that expressions, thresholds, labels, comments and every other character stay as they are.
 
-What stays: objectives (they are numbers, and what users may expect does not shrink with the clock), texts of
-annotations, mute windows (they are times of day), and network timeouts, for a machine does not get faster. The
-one timeout that has to follow is `scrape_timeout`, which must not exceed its interval.
+What stays: objectives (they are numbers, and what users may expect does not shrink with the clock), the texts of
+annotations around the queries in them, mute windows (they are times of day), and network timeouts, for a machine
+does not get faster. The one timeout that has to follow is `scrape_timeout`, which must not exceed its interval.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from harness.promql import rescale
 _PROMETHEUS = frozenset({"scrape_interval", "evaluation_interval", "rule_query_offset", "refresh_interval"})
 _RULES = frozenset({"for", "keep_firing_for", "interval", "query_offset"})
 _ALERTMANAGER = frozenset({"group_wait", "group_interval", "repeat_interval", "resolve_timeout"})
+# A question in a template: query "sum(queue:length offset 10m)".
+_QUERY = re.compile(r'(?P<before>\bquery\s+")(?P<query>(?:\\.|[^"\\])*)"')
 
 Change: TypeAlias = Callable[[str], str]
 
@@ -116,6 +119,30 @@ def _in_rules(root: yaml.MappingNode, text: str, factor: int) -> Iterator[_Edit]
                             yield _scalar(part, text, lambda old: divided(old, factor))
                         elif field == "expr":
                             yield _scalar(part, text, lambda old: rescale(old, lambda d: divided(d, factor)))
+                        elif field == "annotations":
+                            yield from _in_texts(part, text, factor)
+
+
+def _in_texts(annotations: yaml.Node, text: str, factor: int) -> Iterator[_Edit]:
+    """Queries that an annotation's template asks are expressions like any; the words around them stay."""
+
+    def change(old: str) -> str:
+        return _QUERY.sub(lambda m: m["before"] + _quoted(rescale(_unquoted(m["query"]), step)) + '"', old)
+
+    def step(duration: str) -> str:
+        return divided(duration, factor)
+
+    for _, value in _pairs(annotations):
+        if isinstance(value, yaml.ScalarNode) and change(value.value) != value.value:
+            yield _scalar(value, text, change)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def _in_keys(node: yaml.Node, text: str, factor: int, keys: frozenset[str]) -> Iterator[_Edit]:

@@ -85,7 +85,8 @@ groups:
         keep_firing_for: 5m
         labels: {window: 5m, for: 10m}
         annotations:
-          description: 'In the last 5m {{ with query "rate(a[5m])" }}it was slow{{ end }}.'
+          summary: 'Within 5m {{ printf "a[5m]" }}'
+          description: 'In the last 5m {{ with query "rate(a{q=\\"5m\\"}[5m])" }}it was slow{{ end }}.'
       - record: "a:rate5m"
         expr: "rate(a{q=\\"5m\\"}[5m])"
 """
@@ -94,6 +95,10 @@ groups:
         .replace('rate(a{for="5m"}[5m])', 'rate(a{for="5m"}[20s])')
         .replace("        for: 10m", "        for: 40s")
         .replace("keep_firing_for: 5m", "keep_firing_for: 20s")
+        .replace(
+            """'In the last 5m {{ with query "rate(a{q=\\"5m\\"}[5m])" }}it was slow{{ end }}.'""",
+            r'''"In the last 5m {{ with query \"rate(a{q=\\\"5m\\\"}[20s])\" }}it was slow{{ end }}."''',
+        )
         .replace('rate(a{q=\\"5m\\"}[5m])', 'rate(a{q=\\"5m\\"}[20s])')
     )
     assert rendered(text, FACTOR) == expected
@@ -164,7 +169,7 @@ def _without_durations(node: object, path: tuple[str, ...] = ()) -> object:
             key: "<duration>"
             if key in _DURATION_KEYS and not {"labels", "annotations"} & set(path)
             else re.sub(r"(?<=\[)[^\]\"]+(?=\])|(?<=offset )\S+", "<duration>", str(value))
-            if key == "expr"
+            if key in {"expr", "summary", "description"}
             else _without_durations(value, (*path, str(key)))
             for key, value in node.items()
         }
