@@ -34,7 +34,8 @@ def connect(app: Any, configuration: Configuration) -> None:
         if configuration.metrics:
             meter = providers.meter(everyones=not prefork)
             if not prefork:
-                # This process runs the tasks itself; a prefork pool's parent only observes.
+                # This process runs the tasks itself; a prefork pool's parent only observes. The solo pool has come
+                # by on_process_init already, and connecting twice is connecting once.
                 _connect("metrics", TaskCounts(meter))
             observe_node(meter, app, sender.hostname)
 

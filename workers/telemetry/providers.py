@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import math
 import os
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import metrics as metrics_api
@@ -26,14 +28,17 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+logger = logging.getLogger(__name__)
+
 SCOPE = "workers.telemetry"
 #: Bounds in milliseconds: the library's own end at ten seconds.
 DURATION_BOUNDS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000)
 #: A process that ends waits this long for its last export, and no longer for a back end that is away.
-SHUTDOWN_MILLISECONDS = 5000
+SHUTDOWN_SECONDS = 5.0
 METRIC_INTERVAL_MILLISECONDS = 60000.0
 
 _tracers: dict[int, Any] = {}
+_meters: dict[int, Any] = {}
 _closers: list[tuple[int, Any]] = []
 _lock = threading.Lock()
 
@@ -81,13 +86,19 @@ def _make_tracer(pid: int) -> Any:
         provider = TracerProvider(resource=resource(), shutdown_on_exit=False)
         provider.add_span_processor(processor)
         trace_api.set_tracer_provider(provider)
-        _close_at_end(pid, lambda: processor.shutdown(timeout_millis=SHUTDOWN_MILLISECONDS))
+        _close_at_end(pid, processor.shutdown)
     _tracers[pid] = provider.get_tracer(SCOPE)
     return _tracers[pid]
 
 
 def meter(everyones: bool = True) -> Any:
-    """A new meter that exports from a thread of this process; ``everyones`` makes it the process's default too."""
+    """The meter of this process, made on first use; it exports from a thread of its own.
+
+    ``everyones`` makes it the default of the process, and so of those that it forks.
+    """
+    pid = os.getpid()
+    if pid in _meters:
+        return _meters[pid]
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=math.inf)
     duration = View(
         instrument_name="celery.task.duration", aggregation=ExplicitBucketHistogramAggregation(DURATION_BOUNDS)
@@ -101,10 +112,13 @@ def meter(everyones: bool = True) -> Any:
 
     def close() -> None:
         over.set()
-        provider.shutdown(timeout_millis=SHUTDOWN_MILLISECONDS)
+        # Without a thread of its own the reader ends without a last look.
+        provider.force_flush()
+        provider.shutdown()
 
-    _close_at_end(os.getpid(), close)
-    return provider.get_meter(SCOPE)
+    _close_at_end(pid, close)
+    _meters[pid] = provider.get_meter(SCOPE)
+    return _meters[pid]
 
 
 def _export(provider: MeterProvider, over: threading.Event) -> None:
@@ -126,8 +140,18 @@ def _close_at_end(pid: int, close: Any) -> None:
 def shutdown() -> None:
     """Send what has ended and stop, in this process; may be called twice."""
     pid = os.getpid()
-    mine: Sequence[Any] = [close for owner, close in _closers if owner == pid]
+    mine = [close for owner, close in _closers if owner == pid]
     _closers[:] = [entry for entry in _closers if entry[0] != pid]
-    for close in mine:
-        with contextlib.suppress(Exception):  # the end of a process is no place for a stack trace
-            close()
+    threads = [threading.Thread(target=_close, args=(close,), daemon=True) for close in mine]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + SHUTDOWN_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def _close(close: Callable[[], Any]) -> None:
+    try:
+        close()
+    except Exception as error:
+        logger.warning("the last telemetry was not sent (%s)", type(error).__name__)

@@ -42,8 +42,12 @@ def traced_sender(send: Callable[..., Any]) -> Callable[..., Any]:
             "celery.task_name": name,
         }
         with tracer().start_as_current_span(f"apply_async/{name}", kind=SpanKind.PRODUCER, attributes=attributes):
-            # A retry carries the headers of its first publication: nothing of the old context may stay.
-            for field in propagate.get_global_textmap().fields:
+            # A retry carries the headers of the attempt that asked for it, and they would win over the message's:
+            # nothing of the old context may stay in either.
+            fields = propagate.get_global_textmap().fields
+            if headers := options.get("headers"):
+                options["headers"] = {key: value for key, value in headers.items() if key not in fields}
+            for field in fields:
                 message.headers.pop(field, None)
             propagate.inject(message.headers)
             return send(producer, name, message, **options)

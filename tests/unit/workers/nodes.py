@@ -6,14 +6,13 @@ import json
 import os
 import re
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness.child import Child, start
@@ -29,11 +28,8 @@ CELERY = str(Path(sys.executable).with_name("celery"))
 
 def get(port: int, path: str) -> tuple[int, str]:
     """Status and text of a page; OSError while nobody listens."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=20)
+    return answer.status_code, answer.text
 
 
 @dataclass
@@ -75,6 +71,18 @@ class Process:
             if re.match(r"^\{.*\}$", line):
                 found.append(json.loads(line))
         return found
+
+
+def call(web: Process, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of a GET, or of a POST where there is a body; bytes are sent as they are."""
+    url = f"http://127.0.0.1:{web.port}{path}"
+    if body is None:
+        answer = requests.get(url, timeout=30)
+    elif isinstance(body, bytes):
+        answer = requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=30)
+    else:
+        answer = requests.post(url, json=body, timeout=30)
+    return answer.status_code, answer.json()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -130,8 +138,7 @@ def gateway(redis: Any, folder: Path, port: int | None = None, **env: str) -> It
     """The order gateway for the time of a block."""
     port = port or free_ports(1)[0]
     own = {"GATEWAY_PORT": str(port), "GATEWAY_DB": str(folder / "gateway.sqlite"), "LOG_FORMAT": "json"}
-    with process(
-        ["-m", "workers.gateway"], folder, "gateway", environment(**{**own, **broker(redis), **env}), port
-    ) as it:
+    settings = environment(**{**own, **broker(redis), **env})
+    with process(["-m", "workers.gateway"], folder, "gateway", settings, port) as it:
         it.wait_ready("/healthz")
         yield it

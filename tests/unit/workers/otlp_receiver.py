@@ -75,11 +75,6 @@ class Receiver:
         points = self.points(metric, **attributes)
         return points[-1].value if points else None
 
-    def clear(self) -> None:
-        with self._lock:
-            self._spans.clear()
-            self._points.clear()
-
     def take_traces(self, body: bytes) -> None:
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:

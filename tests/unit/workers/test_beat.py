@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.schedules import crontab, schedule
 from nodes import Process, beat, worker
 
@@ -91,8 +92,6 @@ def test_a_tick_that_fails_is_a_tick() -> None:
 
 
 def test_the_interval_of_a_crontab_is_the_time_to_its_next_run() -> None:
-    from celery import Celery
-
     app = Celery(set_as_current=False)
     hourly = crontab(minute="0", app=app)
     start = app.now().replace(minute=0, second=0, microsecond=0)

@@ -17,7 +17,7 @@ DEADLINE = 90
 POOLS = ("threads", "solo", "gevent")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def otlp() -> Iterator[Receiver]:
     with receiver() as server:
         yield server
@@ -73,4 +73,3 @@ def test_a_pool_without_children_is_observed_alike(pool: str, node: Process, pro
     assert otlp.sum("celery.task.retries", task="shop.flaky") == 1
     assert otlp.count("celery.task.duration", task="slow.nap") == 1
     assert otlp.last("celery.workers.active") == 1
-    otlp.clear()

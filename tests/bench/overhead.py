@@ -1,0 +1,206 @@
+"""What each path of observation costs a worker, on a task that does nothing.
+
+``python -m tests.bench.overhead`` starts one prefork worker (one child) for each variant, all side by side on one
+private Redis, and gives them the same number of messages by turns, in an order that changes each round. A variant is
+judged by the processor time of its parent and child per task, and by the tasks per second, both as the median over the
+rounds of its ratio to the plain worker *of the same round*: what else the machine does then touches both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+from celery import Celery
+
+from harness.child import Child, running
+from harness.ports import free_ports
+from harness.private_redis import PrivateRedis, private_redis
+from harness.wait import until
+
+ROOT = Path(__file__).parents[2]
+PLAIN = "plain"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to observe, and the most that it should cost, where there is a goal."""
+
+    name: str
+    parts: str = ""
+    environ: dict[str, str] = field(default_factory=dict)
+    goal: float | None = None
+
+
+def variants(endpoint: str) -> list[Variant]:
+    """The plain worker, the same once more (what is not a difference), and each path."""
+
+    def sampled(ratio: str) -> dict[str, str]:
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": ratio,
+        }
+
+    return [
+        Variant(PLAIN),
+        Variant("plain again"),
+        Variant("events", "events"),
+        Variant("in-process metrics", "metrics", goal=0.05),
+        Variant("tracing off", "traces", goal=0.01),
+        Variant("traces at 0 %", "traces", sampled("0")),
+        Variant("traces at 10 %", "traces", sampled("0.1")),
+        Variant("traces at 100 %", "traces", sampled("1")),
+        Variant("OTLP metrics", "traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_EXPORTER": "none"}),
+    ]
+
+
+class Subject:
+    """A worker of one variant."""
+
+    def __init__(self, variant: Variant, redis: PrivateRedis, folder: Path, stack: ExitStack) -> None:
+        self.variant = variant
+        self.queue = variant.name.replace(" ", "-").replace("%", "pc")
+        self._redis = redis.client()
+        drop = ("OTEL_", "METRICS_", "CELERY_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
+        env = {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "BROKER_URL": redis.url,
+            "OVERHEAD_PARTS": variant.parts,
+            "OVERHEAD_QUEUE": self.queue,
+            "METRICS_PORT": str(free_ports(1)[0]),
+            **variant.environ,
+        }
+        command = [
+            *(sys.executable, "-m", "celery", "-A", "tests.bench.overhead_app", "worker", "-P", "prefork", "-c", "1"),
+            *("-n", f"{self.queue}@%h", "-Q", self.queue, "-l", "warning", "--without-mingle", "--without-gossip"),
+        ]
+        self.child: Child = stack.enter_context(running(command, log=folder / f"{self.queue}.log", env=env, cwd=ROOT))
+        self._template = _message(redis.url, self.queue)
+
+    def run(self, count: int) -> tuple[float, float]:
+        """Have ``count`` tasks done; return processor seconds and seconds per task."""
+        messages = [self._numbered(tag) for tag in range(count)]
+        processes = [psutil.Process(self.child.pid), *psutil.Process(self.child.pid).children()]
+        before, started = _busy(processes), time.perf_counter()
+        with self._redis.pipeline(transaction=False) as pipe:
+            for message in messages:
+                pipe.lpush(self.queue, message)
+            pipe.execute()
+        until(self.idle, f"{self.queue} to be done; {self.child.said(20)}", timeout=300, interval=0.01)
+        elapsed = time.perf_counter() - started
+        return (_busy(processes) - before) / count, elapsed / count
+
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is delivered and not acknowledged: one worker works at a time."""
+        return not self._redis.llen(self.queue) and not self._redis.hlen("unacked")
+
+    def _numbered(self, tag: int) -> str:
+        message: dict[str, Any] = json.loads(self._template)
+        message["headers"]["id"] = message["headers"]["root_id"] = str(uuid.uuid4())
+        message["properties"]["correlation_id"] = message["headers"]["id"]
+        message["properties"]["delivery_tag"] = f"{self.queue}-{uuid.uuid4()}-{tag}"
+        message["headers"]["enqueued_at"] = time.time()
+        return json.dumps(message)
+
+
+def _message(url: str, queue: str) -> bytes:
+    """A message as Celery publishes it, taken back from the broker."""
+    app = Celery("producer", broker=url, set_as_current=False)
+    app.send_task("nothing", queue="template")  # a queue that nobody consumes
+    with app.connection_for_read() as connection:
+        raw: bytes = connection.default_channel.client.rpop("template")
+    app.close()
+    message = json.loads(raw)
+    message["properties"]["delivery_info"]["routing_key"] = queue
+    return json.dumps(message).encode()
+
+
+def _busy(processes: list[psutil.Process]) -> float:
+    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+
+
+class Sink(BaseHTTPRequestHandler):
+    """An OTLP back end that takes everything and looks at nothing."""
+
+    def do_POST(self) -> None:
+        """Take it."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def measure(rounds: int, count: int) -> dict[str, list[tuple[float, float]]]:
+    """Processor seconds and seconds per task of each variant and round."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="overhead-")))
+        redis = stack.enter_context(private_redis(folder / "redis"))
+        sink = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+        sink.daemon_threads = True
+        Thread(target=sink.serve_forever, daemon=True).start()
+        stack.callback(sink.shutdown)
+        subjects = [
+            Subject(variant, redis, folder, stack) for variant in variants(f"http://127.0.0.1:{sink.server_address[1]}")
+        ]
+        for subject in subjects:
+            subject.run(count)  # imports, pools and caches are filled before anything is measured
+        seen: dict[str, list[tuple[float, float]]] = {subject.variant.name: [] for subject in subjects}
+        for number in range(rounds):
+            for subject in random.sample(subjects, len(subjects)):
+                seen[subject.variant.name].append(subject.run(count))
+            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        return seen
+
+
+def report(seen: dict[str, list[tuple[float, float]]], goals: dict[str, float | None]) -> bool:
+    """Print the table; return whether every goal was met."""
+    met = True
+    print(f"{'variant':<20} {'µs cpu/task':>12} {'cpu':>8} {'spread':>16} {'tasks/s':>8} {'throughput':>11}  goal")
+    for name, runs in seen.items():
+        cpu = sorted(mine[0] / plain[0] - 1 for mine, plain in zip(runs, seen[PLAIN], strict=True))
+        speed = statistics.median(plain[1] / mine[1] - 1 for mine, plain in zip(runs, seen[PLAIN], strict=True))
+        middle, quarter = statistics.median(cpu), len(cpu) // 4
+        goal = goals[name]
+        verdict = "" if goal is None else f"{goal:.0%} {'met' if middle < goal else 'MISSED'}"
+        met = met and (goal is None or middle < goal)
+        print(
+            f"{name:<20} {statistics.median(run[0] for run in runs) * 1e6:>12.0f} {middle:>+8.1%} "
+            f"{cpu[quarter]:>+7.1%}..{cpu[-1 - quarter]:>+7.1%} {1 / statistics.median(run[1] for run in runs):>8.0f} "
+            f"{speed:>+11.1%}  {verdict}"
+        )
+    return met
+
+
+def main() -> int:
+    """Measure and print; status 1 where a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--tasks", type=int, default=1000, help="per variant and round")
+    options = parser.parse_args()
+    seen = measure(options.rounds, options.tasks)
+    return 0 if report(seen, {variant.name: variant.goal for variant in variants("")}) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
