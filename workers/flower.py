@@ -45,7 +45,8 @@ def main() -> None:
     except SettingsError as error:
         refuse(error)
     # By the environment and not by arguments: those can be read by every user of the machine.
-    os.environ.update(chosen)
+    # Celery's command line reads BROKER_URL as well and prefers it: it gets the address with the password.
+    os.environ.update(chosen, BROKER_URL=url)
     app = Celery("flower", broker=url)
     app.conf.update(accept_content=["json"], broker_connection_retry_on_startup=True)
     sys.argv = ["celery", "flower"]
