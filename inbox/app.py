@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client.exposition import choose_encoder
 
+from inbox import runbooks
 from inbox.intake import Intake
 from inbox.metrics import Metrics
 from inbox.payload import PayloadError
@@ -107,6 +108,17 @@ def create_app(settings: Settings) -> FastAPI:
             metrics.rows.labels(table).set(rows)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(metrics.registry), media_type=content_type)
+
+    @app.get("/runbooks")
+    def runbook_index() -> Response:
+        return HTMLResponse(runbooks.index(settings.runbooks))
+
+    @app.get("/runbooks/{name}")
+    def runbook(name: str) -> Response:
+        text = runbooks.source(name.removesuffix(".md"), settings.runbooks)
+        if text is None:
+            return HTMLResponse(runbooks.page("No such runbook", f"There is no runbook {name} here."), 404)
+        return HTMLResponse(runbooks.page(name.removesuffix(".md"), text))
 
     @app.get("/")
     def page() -> Response:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from inbox.runbooks import FOLDER
+
 
 class SettingError(ValueError):
     """A setting that cannot be used. The message names the setting, its value and the fix."""
@@ -18,6 +20,7 @@ class Settings:
     max_rows bounds the kept notifications and, separately, the kept latest states of alerts.
     max_body_bytes bounds one notification, max_pending those being read or written at the same time.
     watchdog_timeout is the silence in seconds after which the page calls the dead man's switch overdue.
+    runbooks is the folder of the runbooks that alerts link to, one Markdown file for each alert.
     """
 
     host: str = "127.0.0.1"
@@ -27,6 +30,7 @@ class Settings:
     max_body_bytes: int = 1_048_576
     max_pending: int = 32
     watchdog_timeout: int = 900
+    runbooks: Path = FOLDER
     log_format: str = "human"
 
 
@@ -43,6 +47,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         max_rows=_whole(environment, "INBOX_MAX_ROWS", default.max_rows, 10, 1_000_000),
         max_body_bytes=_whole(environment, "INBOX_MAX_BODY_BYTES", default.max_body_bytes, 1_024, 64 * 1_048_576),
         max_pending=_whole(environment, "INBOX_MAX_PENDING", default.max_pending, 1, 1_000),
+        runbooks=Path(environment.get("INBOX_RUNBOOKS") or default.runbooks),
         watchdog_timeout=_whole(environment, "INBOX_WATCHDOG_TIMEOUT", default.watchdog_timeout, 1, 7 * 86_400),
         log_format=log_format,
     )

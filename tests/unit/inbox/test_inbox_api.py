@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import sqlite3
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -245,3 +246,21 @@ def test_every_answer_forbids_what_the_page_does_not_need(client: TestClient) ->
         assert answer.status_code == 200
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_runbooks_are_served_by_name_and_as_text(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "runbooks"
+    folder.mkdir()
+    (folder / "WorkerLost.md").write_text("# WorkerLost\n\n<script>alert(1)</script> & more")
+    (tmp_path / "secret.md").write_text("a secret")
+    with TestClient(create_app(dataclasses.replace(settings, runbooks=folder))) as client:
+        found = client.get("/runbooks/WorkerLost")
+        assert (found.status_code, found.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in found.text
+        assert client.get("/runbooks/WorkerLost.md").text == found.text
+        assert '<a href="/runbooks/WorkerLost">' in client.get("/runbooks").text
+        for name in ("Other", "..%2Fsecret", "%2e%2e%2fsecret", "<script>", "WorkerLost%00"):
+            refused = client.get(f"/runbooks/{name}")
+            assert refused.status_code == 404
+            assert "<script>" not in refused.text
+            assert "a secret" not in refused.text

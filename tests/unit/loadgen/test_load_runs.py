@@ -61,6 +61,18 @@ def test_a_failing_task_is_a_failed_completion_by_its_kind(runs: Runs, broker: P
     assert "ValueError" in said
 
 
+def test_an_order_that_fails_half_way_is_a_failed_order(runs: Runs, broker: PrivateRedis) -> None:
+    with broker.client() as client:
+        set_fault(client, "task:payments.charge", Fault(fail_rate=1))
+    runs.worker()
+
+    _, table, _ = runs.headless(LOAD_RATE="5", LOAD_DRAIN="120")
+
+    published, _ = table["publish", ACCEPT]
+    assert table["complete", ACCEPT] == (published, 0)
+    assert table["complete", WHOLE] == (published, published)
+
+
 def test_tasks_without_result_are_published_and_not_awaited(runs: Runs, broker: PrivateRedis) -> None:
     status, table, _ = runs.headless(LOAD_MIX="reports.summarise", LOAD_RATE="5", LOAD_DRAIN="60")
     with broker.client() as client:
