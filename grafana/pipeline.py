@@ -130,16 +130,21 @@ RULES = (
     ),
     Panel(
         "Notifications by receiver's kind",
-        "What Alertmanager delivered, and what it could not.",
+        "What Alertmanager delivered in an hour, and what it could not.",
         (
-            Query("sum by (integration) (rate(alertmanager_notifications_total[5m])) > 0", "{{integration}}"),
+            Query('sum(increase(alertmanager_notifications_total{integration="webhook"}[1h]))', "webhook"),
             Query(
-                "sum by (integration) (rate(alertmanager_notifications_failed_total[5m])) > 0",
+                'sum by (integration) (increase(alertmanager_notifications_total{integration!="webhook"}[1h])) > 0',
+                "{{integration}}",
+                needs="a receiver besides the inbox",
+            ),
+            Query(
+                "sum by (integration) (increase(alertmanager_notifications_failed_total[1h])) > 0",
                 "{{integration}} failed",
                 needs="a receiver that fails",
             ),
         ),
-        PER_SECOND, width=8,
+        width=8,
     ),
     Panel(
         "Alerts in Alertmanager",
