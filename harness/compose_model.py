@@ -69,6 +69,7 @@ class Service:
     ports: tuple[Port, ...] = ()
     profiles: tuple[str, ...] = ()
     built: bool = False
+    restarts: bool = False
     stop_grace_period: float = 10.0
     native_program: tuple[str, ...] = ()
     native_render: tuple[str, ...] = ()
@@ -172,6 +173,7 @@ def _service(
         ports=(*_ports(entry, raw), *(Port(int(port)) for port in entry.get("expose") or ())),
         profiles=tuple(entry.get("profiles") or ()),
         built="build" in entry,
+        restarts=str(entry.get("restart", "no")) not in ("no", "False"),
         stop_grace_period=duration(entry.get("stop_grace_period", "10s")),
         native_program=_words(native.get("program")),
         native_render=tuple(native.get("render") or ()),

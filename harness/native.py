@@ -1,7 +1,6 @@
 """The third way: the services of the compose file as plain processes on loopback, with no engine and no root.
 
-What a container gives and this does not: limits on memory, CPU and processes, a read-only root, a restart
-policy. A process that dies stays dead, as a container that was killed does.
+What a container gives and this does not: limits on memory, CPU and processes, and a read-only root.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from harness.wait import DeadlineError, Pending, until
 from harness.way import Condition, Plan, Replica
 
 _LOG_LINES = 15
+# So many restarts and still not healthy: a program that cannot start, not one that waits for its neighbours.
+_RESTARTS = 3
 
 
 class Native:
@@ -64,8 +65,8 @@ class Native:
         return self._condition(self._view(self._copy(replica)))
 
     def children(self, replica: Replica) -> list[int]:
-        identity = self._copy(replica).identity
-        return [child.pid for child in identity.children()] if identity else []
+        program = self._program(self._copy(replica))
+        return [child.pid for child in processes.children(program)] if program else []
 
     def run_in(self, replica: Replica, command: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
         return self._view(self._copy(replica)).run(command, timeout)
@@ -105,7 +106,7 @@ class Native:
                             self._spawn(copy)
                         waiting[copy.name] = copy
             for copy, condition in self._look(list(waiting.values())):
-                if condition.state == "exited":
+                if condition.state in ("exited", "restarting"):
                     raise HarnessError(self._failure(copy, condition.detail))
                 reasons[copy.name] = condition.detail
                 if condition.healthy:
@@ -238,6 +239,13 @@ class Native:
         spare = iter(ports.free_ports(sum(not here for here in found.values()), taken))
         return {container: here or next(spare) for container, here in found.items()}
 
+    def _program(self, copy: Copy) -> psutil.Process | None:
+        """The copy's own process, below its supervisor if it has one."""
+        leader = copy.identity.process() if copy.identity else None
+        if leader is None or not self._view(copy).supervised:
+            return leader
+        return next(iter(processes.children(leader)), None)
+
     def _view(self, copy: Copy) -> CopyView:
         firsts = {other.service: other.ports for other in self._store.read().values() if other.number == 1}
         return CopyView(self._plan, self._layout, copy, firsts)
@@ -286,6 +294,9 @@ class Native:
         if copy.paused:
             return Condition("paused")
         said = view.check()
+        restarts, status = view.restarts() if said else (0, 0)
+        if restarts >= _RESTARTS:
+            return Condition("restarting", f"it ended with status {status} {restarts} times")
         return Condition("unhealthy", said) if said else Condition("healthy")
 
     def _failure(self, copy: Copy, reason: str) -> str:

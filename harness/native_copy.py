@@ -15,6 +15,8 @@ from harness.native_state import Copy
 from harness.translate import Translator, neighbours
 from harness.way import Plan
 
+_SUPERVISE = Path(__file__).with_name("supervise.sh")
+
 
 class Layout:
     """Where a project's plain processes keep their things, below its run folder."""
@@ -84,10 +86,26 @@ class CopyView:
                     [name for name, service in self._plan.services.items() if not service.native_absent],
                 )
 
+    @property
+    def supervised(self) -> bool:
+        """Whether it is started again when it ends by itself. As with Compose, an extra is not."""
+        return self.service.restarts and self.copy.number > 0
+
     def command(self) -> list[str]:
         """The argument list that starts the copy."""
         words = self.copy.command or [*self.service.native_program, *self.service.command]
-        return programs.resolve([self._word(word) for word in words])
+        command = programs.resolve([self._word(word) for word in words])
+        return ["/bin/sh", str(_SUPERVISE), str(self._counter), *command] if self.supervised else command
+
+    @property
+    def _counter(self) -> Path:
+        return self.home / "restarts"
+
+    def restarts(self) -> tuple[int, int]:
+        """How often it was started again since it was started, and the exit status of the last time."""
+        if self._counter.is_file() and len(seen := self._counter.read_text(encoding="utf-8").split()) == 2:
+            return int(seen[0]), int(seen[1])
+        return 0, 0
 
     def _word(self, word: str) -> str:
         # Without containers every copy has the machine's name: the copy's own takes the host's place.

@@ -73,15 +73,6 @@ class Identity:
         # Some programs overwrite their environment with their title; they are found while their leader is there.
         return process.environ().get(MARK) == self.token
 
-    def children(self) -> list[psutil.Process]:
-        """The direct children, oldest first: of a prefork worker, its pool."""
-        process = self.process()
-        if process is None:
-            return []
-        with contextlib.suppress(psutil.Error):
-            return sorted(process.children(), key=lambda child: (child.create_time(), child.pid))
-        return []
-
     def signal(self, number: signals.Signals) -> None:
         """Send a signal to the process alone, if it is there."""
         if process := self.process():
@@ -112,6 +103,14 @@ class Identity:
         with contextlib.suppress(DeadlineError):
             until(lambda: self.process() is None, "", grace, 0.05)
         self.kill()
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    """The direct children that run, the oldest first: of a prefork worker, its pool."""
+    with contextlib.suppress(psutil.Error):
+        running = [child for child in process.children() if _runs(child)]
+        return sorted(running, key=lambda child: (child.create_time(), child.pid))
+    return []
 
 
 def _send(process: psutil.Process, number: signals.Signals) -> None:
