@@ -34,7 +34,7 @@ _multiple: dict[str, Any] = {"multiple": True, "metavar": "KEY=VALUE"}
 @click.option("--broker-transport-option", **_multiple, help="The fleet's broker_transport_options, one each.")
 @click.option("--broker-ssl-option", **_multiple, help="The fleet's broker_use_ssl, one each: ssl_ca_certs=/ca.pem")
 @click.option("--accept-content", default="json", help="Content types of events to accept, comma separated.")
-@click.option("--retry-interval", default=0.0, help="Longest pause before the broker is tried again, seconds; 0: 1.5.")
+@click.option("--retry-interval", default=0.0, help="Longest pause before the broker is tried again, seconds; 0: 0.5.")
 @click.option("--host", default="0.0.0.0", help="Address to listen on.")  # noqa: S104
 @click.option("--port", default=9808, help="Port to listen on; 0 takes a free one and logs it.")
 @click.option(

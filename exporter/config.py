@@ -45,7 +45,7 @@ class Settings:
     ssl_options: Mapping[str, Any] = field(default_factory=dict)
     accept_content: tuple[str, ...] = ("json",)
     retry_interval: float = 0.0
-    """The longest pause between attempts to reach the broker; 0 leaves it to the exporter (up to 1.5 s)."""
+    """The longest pause between attempts to reach the broker; 0 leaves it to the exporter (up to 0.5 s)."""
     host: str = "0.0.0.0"  # noqa: S104  (upstream's default: a scraper is on another host)
     port: int = 9808
     buckets: tuple[float, ...] = DEFAULT_BUCKETS
@@ -136,8 +136,6 @@ def option_value(text: str) -> Any:
     lowered = text.strip().lower()
     if lowered in {"true", "false"}:
         return lowered == "true"
-    if lowered in {"none", "null"}:
-        return None
     try:
         return json.loads(text)
     except ValueError:

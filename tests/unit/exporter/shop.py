@@ -19,8 +19,8 @@ app.conf.update(
     task_send_sent_event=True,
     worker_send_task_events=True,
     worker_prefetch_multiplier=1,
-    **json.loads(os.environ.get("SHOP_CONF", "{}")),
 )
+app.conf.update(json.loads(os.environ.get("SHOP_CONF", "{}")))
 
 
 class OddError(Exception):
