@@ -25,7 +25,10 @@ def limits_file() -> str:
 @pytest.fixture(scope="session")
 def stack_options() -> dict[str, Any]:
     """The plugin's stack with a light load and the scenarios' limits."""
-    return {"overrides": {"LOAD_RATE": "1", "EXPORTER_MAX_SERIES": "300"}, "rules": {"limits_trials.yml": limits_file()}}
+    return {
+        "overrides": {"LOAD_RATE": "1", "EXPORTER_MAX_SERIES": "300"},
+        "rules": {"limits_trials.yml": limits_file()},
+    }
 
 
 @pytest.fixture(scope="session")
