@@ -13,7 +13,7 @@ from exporter import events as ev
 from exporter.attribution import UNKNOWN_NAME, QueueGuess
 from exporter.causes import WORKER_LOST, exception_class, rejects_itself
 from exporter.held import Held, HeldTask
-from exporter.task_memory import FINISHED, READY, RECEIVED, REDELIVERED, RETRY, Task, TaskMemory
+from exporter.task_memory import FINISHED, OVERTAKEN, READY, RECEIVED, REDELIVERED, RETRY, Task, TaskMemory
 from exporter.task_series import HostSeries, SeriesBook, TaskSeries
 from exporter.times import eta_seconds
 from exporter.workers import Worker
@@ -80,6 +80,10 @@ class TaskHandlers:
         memory = self.memory
         known = memory.waiting.get(key)
         if known is not None:
+            if known.state & RECEIVED and event.retries:
+                # Published by the attempt before it, whose start its worker has not told of yet.
+                memory.overtake(key, known, Task(series, since, READY | RETRY))
+                return
             memory.release(known)
         elif memory.crowded and memory.no_room(series):
             return
@@ -99,6 +103,8 @@ class TaskHandlers:
         else:
             # If another worker held it before, that one gave it back without a word.
             self.memory.release(task)
+            if task.state & OVERTAKEN and event.retries:
+                task = self.memory.catch_up(key) or task
         task.state |= RECEIVED | RETRY if event.retries else RECEIVED
         task.worker = worker
         if event.eta is not None:
@@ -148,6 +154,8 @@ class TaskHandlers:
             series.attempts_redelivered += 1
         elif state & RETRY:
             series.attempts_retry += 1
+        if state & OVERTAKEN:
+            self.memory.catch_up(key)
         task.since, task.worker = self.now, worker
         self.memory.running[key] = task
 

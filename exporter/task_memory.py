@@ -21,7 +21,10 @@ RETRY = 4
 REDELIVERED = 8
 FINISHED = 16
 """It has ended once already, so it is not a task more."""
+OVERTAKEN = 32
+"""The start of this attempt is still to be told of, and its next attempt has been announced: it is in ``ahead``."""
 
+_AHEAD_LIMIT = 1000
 _DONE_LIMIT = 20_000
 _DONE_SECONDS = 60.0
 
@@ -47,6 +50,7 @@ class TaskMemory:
         self._max_unread = max_tasks * 4 // 5
         self._ttl = ttl
         self.waiting: dict[int, Task] = {}
+        self.ahead: dict[int, Task] = {}
         self.running: dict[int, Task] = {}
         self.done: dict[int, TaskSeries] = {}
         self.done_before: dict[int, TaskSeries] = {}
@@ -61,6 +65,18 @@ class TaskMemory:
         else:
             self.untracked += 1
         return task
+
+    def overtake(self, key: int, known: Task, following: Task) -> None:
+        """Lay an announced attempt aside until the one before it, ``known``, is told to have started."""
+        if len(self.ahead) >= _AHEAD_LIMIT:
+            self.ahead.clear()  # starts that were lost; those after them count as first attempts or redeliveries
+        known.state |= OVERTAKEN
+        self.ahead[key] = following
+
+    def catch_up(self, key: int) -> Task | None:
+        """Let the attempt that was laid aside wait in its turn, if it is still there; returns it."""
+        following = self.ahead.pop(key, None)
+        return following and self.put(key, following)
 
     @property
     def crowded(self) -> bool:

@@ -15,10 +15,10 @@ from typing import Any
 
 from exporter import events as ev
 from exporter.task_handlers import TaskHandlers
-from exporter.task_memory import FINISHED, READY, RECEIVED, REDELIVERED, RETRY
+from exporter.task_memory import FINISHED, OVERTAKEN, READY, RECEIVED, REDELIVERED, RETRY
 from exporter.workers import WorkerTable
 
-_UNUSUAL_START = RETRY | REDELIVERED
+_UNUSUAL_START = RETRY | REDELIVERED | OVERTAKEN
 _OF_WORKER = frozenset({ev.Heartbeat, ev.Online, ev.Offline})
 
 

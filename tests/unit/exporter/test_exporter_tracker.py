@@ -214,6 +214,35 @@ def test_news_of_a_retry_may_come_after_the_end_of_the_last_attempt(keeper: Book
     assert not keeper.handlers.held.tasks
 
 
+def test_a_retry_may_be_announced_before_the_start_of_the_attempt_before_it_is_told(keeper: Bookkeeper) -> None:
+    keeper.sent("u1")
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"})
+    for attempt in (1, 2):
+        keeper.sent("u1", retries=attempt)
+        keeper.hear({"type": "task-started", "uuid": "u1"})
+        keeper.hear({"type": "task-received", "uuid": "u1", "name": "a", "retries": attempt})
+        keeper.hear({"type": "task-retried", "uuid": "u1", "exception": "KeyError('x')"})
+    keeper.hear({"type": "task-started", "uuid": "u1"}, {"type": "task-succeeded", "uuid": "u1", "runtime": 0.1})
+    (series,) = keeper.book.series.values()
+    assert (series.attempts_retry, series.attempts_redelivered, series.total("started")) == (2, 0, 3)
+    assert series.total("retried") == 2
+    assert not keeper.memory.waiting
+    assert not keeper.memory.ahead
+    assert keeper.workers.get(WORKER).reserved == 0
+
+
+def test_an_announcement_laid_aside_is_taken_up_though_the_start_before_it_is_lost(keeper: Bookkeeper) -> None:
+    keeper.sent("u1")
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"})
+    keeper.sent("u1", retries=1)
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a", "retries": 1})
+    keeper.hear({"type": "task-started", "uuid": "u1"}, {"type": "task-succeeded", "uuid": "u1", "runtime": 0.1})
+    (series,) = keeper.book.series.values()
+    assert (series.attempts_retry, series.attempts_redelivered) == (1, 0)
+    assert not keeper.memory.ahead
+    assert keeper.workers.get(WORKER).reserved == 0
+
+
 def test_a_task_that_rejects_itself_is_rejected_and_has_not_failed(keeper: Bookkeeper) -> None:
     keeper.sent("u1")
     keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"}, {"type": "task-started", "uuid": "u1"})
