@@ -58,9 +58,9 @@ def span(name: str, **attributes: str | float | bool) -> Iterator[None]:
     if _configuration is None:
         yield
         return
-    from opentelemetry import trace as api  # noqa: PLC0415
+    from workers.telemetry.providers import tracer  # noqa: PLC0415
 
-    with api.get_tracer("workers").start_as_current_span(name, attributes=attributes):
+    with tracer().start_as_current_span(name, attributes=attributes):
         yield
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from celery import signals
 
+from workers.instrumentation.directory import is_celery_program
 from workers.telemetry import providers
 from workers.telemetry.configuration import Configuration
 from workers.telemetry.counts import TaskCounts, observe_node
@@ -19,6 +21,10 @@ def connect(app: Any, configuration: Configuration) -> None:
     if configuration.traces:
         _trace_publishing(app)
         _connect("traces", Consumers(configuration.links))
+        if not is_celery_program(sys.argv):
+            # A producer's own spans begin before its first message. A worker's parent must not have a provider yet:
+            # its children would be born with it.
+            providers.tracer()
 
     def on_setup(sender: Any = None, **_: Any) -> None:
         providers.node = str(sender)
@@ -38,6 +44,8 @@ def connect(app: Any, configuration: Configuration) -> None:
                 # by on_process_init already, and connecting twice is connecting once.
                 _connect("metrics", TaskCounts(meter))
             observe_node(meter, app, sender.hostname)
+        if configuration.traces and not prefork:
+            providers.tracer()
 
     def on_shutdown(**_: Any) -> None:
         providers.shutdown()
