@@ -251,6 +251,8 @@ class Native:
         return CopyView(self._plan, self._layout, copy, firsts)
 
     def _spawn(self, copy: Copy) -> None:
+        if copy.identity:  # it ended by itself and may have left children
+            copy.identity.kill()
         view = self._view(copy)
         view.make_folders()
         self._layout.logs.mkdir(parents=True, exist_ok=True)

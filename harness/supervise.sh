@@ -6,7 +6,8 @@ counter=$1
 shift
 ending=
 restarts=0
-trap 'ending=yes; kill -TERM "$child" 2> /dev/null' TERM
+on_term='ending=yes; kill -TERM "$child" 2> /dev/null'
+trap "$on_term" TERM
 while :; do
     "$@" &
     child=$!
@@ -18,6 +19,10 @@ while :; do
         status=$?
     done
     [ -z "$ending" ] || exit "$status"
+    # With a container all that the program started would be gone.
+    trap '' TERM
+    kill -TERM 0
+    trap "$on_term" TERM
     restarts=$((restarts + 1))
     echo "$restarts $status" > "$counter"
     echo "supervise: ended with status $status; starting it again" >&2

@@ -47,7 +47,7 @@ def test_one_expression(template: str, expected: str) -> None:
     ],
 )
 def test_what_cannot_be_filled_in_is_refused_in_words(template: str, said: str) -> None:
-    with pytest.raises(BadInputError, match=".") as refused:
+    with pytest.raises(BadInputError) as refused:
         text(template, VARIABLES)
     assert said in str(refused.value)
 
