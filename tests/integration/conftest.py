@@ -53,3 +53,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section(f"seconds from fault to page ({phases.kind})")
         terminalreporter.write_line(phases.table())
         terminalreporter.write_line(f"kept in {phases.keep()}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of containers belong to the runs on containers."""
+    if config.getoption("--way") == "native":
+        apart = [item for item in items if item.get_closest_marker("containers")]
+        config.hook.pytest_deselected(items=apart)
+        items[:] = [item for item in items if item not in apart]
