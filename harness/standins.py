@@ -16,6 +16,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def missing(images: Iterable[str]) -> list[str]:
 
 
 def standins() -> list[str]:
-    """The stand-ins that the engine holds."""
+    """The stand-ins that the engine holds, and what was built on them."""
     listed = _docker("image", "ls", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}")
     return sorted({line for line in listed.split() if "<none>" not in line})
 
@@ -74,23 +75,29 @@ def build(images: Iterable[str], progress: Progress = debian.quiet) -> tuple[lis
     Returns the images built, and those left out with the reason of each. Raises `StandinError` where a build fails.
     """
     known = recipes()
-    built: list[str] = []
     left_out: dict[str, str] = {}
-    wanted = missing(images)
-    for image in sorted(wanted, key=lambda name: bool(known.get(_name(name), Recipe("")).dockerfile)):
+    from_packages: list[str] = []
+    from_images: list[str] = []
+    for image in missing(images):
         recipe = known.get(_name(image))
         if recipe is None:
             left_out[image] = "Debian has no package of it"
-        elif recipe.dockerfile:
-            built += _build_on(image, recipe, progress)
         else:
-            _import(image, recipe, progress)
-            built.append(image)
+            (from_images if recipe.dockerfile else from_packages).append(image)
+    # Those of different suites need not wait for each other; those of one do, for apt's lists.
+    with ThreadPoolExecutor(max_workers=len(from_packages) or 1) as pool:
+        list(pool.map(lambda image: _import(image, known[_name(image)], progress), from_packages))
+    built = from_packages
+    for image in from_images:
+        built = [*built, *_build_on(image, known[_name(image)], progress)]
     return built, left_out
 
 
 def clean(progress: Progress = debian.quiet) -> list[str]:
-    """Removes every stand-in, and nothing else. Returns their names; raises `StandinError` where one is in use."""
+    """Removes every stand-in and every image built on one: they bear its label. Nothing else is touched.
+
+    Returns their names; raises `StandinError` where one is in use.
+    """
     found = standins()
     for image in found:
         _docker("image", "rm", image)
