@@ -9,6 +9,8 @@ Task ids are kept as 64-bit hashes. One thread changes these books; the scrape o
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
 from exporter.task_series import TaskSeries
@@ -111,20 +113,30 @@ class TaskMemory:
 
     def tick(self, now: float, wall: float, workers: WorkerTable) -> None:
         """Do what falls due with time."""
-        if now - self._done_since > _DONE_SECONDS or len(self.done) > _DONE_LIMIT:
-            self.rotate_done(now)
+        if now - self._done_since > _DONE_SECONDS:
+            self._rotate_done(now)
         if now - self._swept > max(1.0, min(60.0, self._ttl / 10)):
             self._swept = now
             self._sweep(now, wall, workers)
 
-    def rotate_done(self, now: float) -> None:
-        """Forget the older half of the tasks that have ended."""
-        self.done_before, self.done, self._done_since = self.done, {}, now
-
     @property
-    def done_is_full(self) -> bool:
-        """Whether :meth:`rotate_done` is due."""
-        return len(self.done) >= _DONE_LIMIT
+    def overfull(self) -> bool:
+        """Whether :meth:`make_room` is due."""
+        return len(self.done) >= _DONE_LIMIT or len(self.running) > self._max_tasks
+
+    def make_room(self, now: float) -> None:
+        """Forget what ended longest ago, and the oldest of too many starts."""
+        if len(self.done) >= _DONE_LIMIT:
+            self._rotate_done(now)
+        too_many = len(self.running) - self._max_tasks
+        if too_many > 0:
+            # Some more than has to be, so that this is not due again at once.
+            for key in list(islice(self.running, too_many + self._max_tasks // 100)):
+                del self.running[key]
+                self.untracked += 1
+
+    def _rotate_done(self, now: float) -> None:
+        self.done_before, self.done, self._done_since = self.done, {}, now
 
     def _sweep(self, now: float, wall: float, workers: WorkerTable) -> None:
         """Forget tasks that never came to an end, and count again what each worker holds."""

@@ -49,6 +49,8 @@ class TaskTracker:
                 return
         if batch:
             (self._any if self._by_host else self._tasks)(node, batch, now, wall)
+            if self.memory.overfull:
+                self.memory.make_room(now)
 
     def _of_worker(self, event: Any, now: float, wall: float) -> None:
         if event.__class__ is ev.Offline:
@@ -74,7 +76,7 @@ class TaskTracker:
             else:
                 self._of_worker(event, now, wall)
 
-    def _tasks(  # noqa: PLR0912, PLR0915  (one call less per event is a tenth of the time)
+    def _tasks(  # noqa: PLR0915  (one call less per event is a tenth of the time)
         self, node: str, batch: list[Any], now: float, wall: float
     ) -> None:
         """A worker's batch. Each branch does what its handler does when nothing is out of the ordinary."""
@@ -147,8 +149,6 @@ class TaskTracker:
             by_kind[ev.Received] += received
             by_kind[ev.Started] += started
             by_kind[ev.Succeeded] += succeeded
-        if memory.done_is_full:
-            memory.rotate_done(now)
 
     def tick(self, now: float, wall: float) -> None:
         """Do what falls due with time: call a few times a second."""

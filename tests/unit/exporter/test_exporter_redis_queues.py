@@ -117,10 +117,12 @@ def test_what_a_worker_holds_is_unacknowledged_not_gone(redis_server: PrivateRed
         stack.enter_context(shop_worker(url, tmp_path, queues="q1,q2", conf=conf))
         producer = stack.enter_context(producing(url))
         until(is_up(exporter), "the worker to be up", LONG)
+        # A worker makes room for each task that waits for its ETA, so these do not count against its prefetch.
+        for _ in range(2):
+            producer.send_task("shop.add", queue="q2", countdown=3600)
+        until(lambda: exporter.total("celery_queue_eta", queue_name="q2") == 2, "the ETA tasks to be held", LONG)
         for _ in range(6):
             producer.send_task("shop.wait", args=[str(marker)], queue="q1")
-        producer.send_task("shop.add", queue="q2", countdown=3600)
-        producer.send_task("shop.add", queue="q2", countdown=3600)
 
         def settled() -> bool:
             series = exporter.series()
