@@ -18,6 +18,15 @@ function element(tag, className, text) {
   return made;
 }
 
+// A paragraph in which what stands in `backquotes` is code, as in Markdown.
+function prose(className, text) {
+  const made = element("p", className);
+  text.split("`").forEach((part, place) => {
+    if (part) made.append(place % 2 ? element("code", "", part) : part);
+  });
+  return made;
+}
+
 // Only web addresses become links: an annotation may hold anything.
 function link(text, address) {
   let url;
@@ -88,8 +97,8 @@ function card(row) {
   if (row.status === "firing") ages.push([age, row]);
   made.append(top, age);
   const { summary, description, runbook_url: runbook, dashboard_url: dashboard } = row.annotations;
-  if (summary) made.append(element("p", "summary", summary));
-  if (description) made.append(element("p", "description", description));
+  if (summary) made.append(prose("summary", summary));
+  if (description) made.append(prose("description", description));
   made.append(labels(row));
   const links = element("div", "links");
   for (const [text, address] of [["Runbook", runbook], ["Dashboard", dashboard], ["Query", row.generator_url]]) {
@@ -159,7 +168,8 @@ function render() {
   const filtered = byId("search").value || byId("severity").value;
   fill("firing", firing.filter(wanted), firing.length, filtered ? "No firing alert matches the filter." : "Nothing is firing.");
   fill("cleared", cleared.filter(wanted), CLEARED_LENGTH, filtered ? "No cleared alert matches the filter." : "Nothing has fired and cleared yet.");
-  byId("log").replaceChildren(...state.log.filter(wanted).slice(0, LOG_LENGTH).map(logLine));
+  // The dead man's switch comes again and again: its tile tells of it, and the list is for what is news.
+  byId("log").replaceChildren(...state.log.filter((row) => row.alertname !== WATCHDOG && wanted(row)).slice(0, LOG_LENGTH).map(logLine));
 }
 
 function connected(good, text) {
