@@ -191,3 +191,35 @@ HOSTNAMED = frozenset(
     }
 )  # fmt: skip
 """The metrics that have a ``hostname`` label as well with ``--task-hostname``."""
+
+SECTIONS = {
+    "Tasks": TASKS,
+    "Workers": WORKERS,
+    "Queues": QUEUES,
+    "Broker": BROKER,
+    "The exporter itself": EXPORTER,
+    "Its process": PROCESS,
+}
+
+
+def markdown() -> str:
+    """The tables of the documentation."""
+    lines = []
+    for title, metrics in SECTIONS.items():
+        lines += [
+            f"### {title}",
+            "",
+            "| Metric | Type | Labels | Unit | Source | Meaning |",
+            "|---|---|---|---|---|---|",
+        ]
+        for metric in metrics:
+            name = metric.name if metric in PROCESS else f"celery_{metric.name}"
+            labels = ", ".join(metric.labels) or "-"
+            cells = (f"`{name}`", metric.kind, labels, metric.unit, metric.source, metric.help)
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())
