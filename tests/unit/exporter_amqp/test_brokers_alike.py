@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from amqp_shop import QUEUE
 from celery import Celery
-from shop import QUEUE
 
 from harness.child import running
 from harness.private_exporter import PrivateExporter, private_exporter
@@ -50,7 +50,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 @contextmanager
 def _worker(url: str, folder: Path) -> Iterator[None]:
     command = [
-        sys.executable, "-m", "celery", "-A", "shop", "worker", "-n", WORKER, "--concurrency=1", "--loglevel=info",
+        sys.executable, "-m", "celery", "-A", "amqp_shop", "worker", "-n", WORKER, "--concurrency=1", "--loglevel=info",
     ]  # fmt: skip
     environ = {**os.environ, "SHOP_BROKER": url, "PYTHONPATH": str(HERE)}
     with running(command, log=folder / "worker.log", env=environ, cwd=folder):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import kombu
 import pytest
 from celery import Celery
-from conftest import RecordingSink
+from recording_sink import RecordingSink
 
 from exporter.config import Settings
 from exporter.interfaces import BrokerUnavailableError
