@@ -112,6 +112,8 @@ class PrivateRabbitMQ:
             raise RuntimeError("RabbitMQ is not running")
         os.killpg(self.broker.pid, signal.SIGSTOP)
         try:
+            # Its threads stop one after the other, and any of them could still answer.
+            os.waitid(os.P_PID, self.broker.pid, os.WSTOPPED | os.WNOWAIT)
             yield
         finally:
             os.killpg(self.broker.pid, signal.SIGCONT)
