@@ -56,12 +56,14 @@ def stack(request: pytest.FixtureRequest, stack_options: dict[str, Any]) -> Iter
     from harness.stack import Stack  # noqa: PLC0415
 
     config = request.config
-    options = {"factor": config.getoption("--clock"), "say": _speaker(config), **stack_options}
+    speaker = _Speaker(config)
+    options = {"factor": config.getoption("--clock"), "say": speaker, **stack_options}
     running = Stack.for_tests(config.getoption("--way"), **options)
     config.stash[_STACK] = running
     try:
         try:
             running.start()
+            speaker.silent = True
         except BaseException:
             _keep(config, "start")
             raise
@@ -184,14 +186,15 @@ def _address(request: pytest.FixtureRequest, name: str) -> str:
     return running.address(name)
 
 
-def _speaker(config: pytest.Config) -> Callable[[str], None]:
-    """Say how the start goes where pytest's own output goes."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    capture = config.pluginmanager.get_plugin("capturemanager")
+class _Speaker:
+    """Says how the start goes, where pytest's own output goes; later starts and stops are part of a test."""
 
-    def say(line: str) -> None:
-        if reporter is not None and capture is not None:
-            with capture.global_and_fixture_disabled():
-                reporter.write_line(line)
+    def __init__(self, config: pytest.Config) -> None:
+        self._reporter = config.pluginmanager.get_plugin("terminalreporter")
+        self._capture = config.pluginmanager.get_plugin("capturemanager")
+        self.silent = False
 
-    return say
+    def __call__(self, line: str) -> None:
+        if self._reporter is not None and self._capture is not None and not self.silent:
+            with self._capture.global_and_fixture_disabled():
+                self._reporter.write_line(line)

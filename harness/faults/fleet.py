@@ -6,6 +6,7 @@ from harness.faults import tasks
 from harness.faults.context import Context, Record, text
 from harness.faults.table import FaultError
 from harness.producer import TASK
+from harness.settings import words
 from harness.wait import Pending, until
 from harness.worker_handle import WorkerHandle
 
@@ -42,23 +43,45 @@ def nodes(context: Context, name: str) -> list[str]:
 
 
 def kill_worker(context: Context, record: Record) -> None:
-    """SIGKILL to a worker and its pool."""
+    """SIGKILL to workers and their pools."""
+    names = words(text(record.params, "worker"))
+    for name in names:
+        _known(context, name)
+    context.log.add(record)
+    for name in names:
+        if extra := _extra(context, name):
+            extra.kill()
+        else:
+            context.stack.kill(name)
+
+
+def start_worker(context: Context, record: Record) -> None:
+    """The workers are back, where they are still wanted."""
+    for name in words(text(record.params, "worker")):
+        if extra := _extra(context, name):
+            extra.start()
+        elif name in context.stack.services:
+            context.stack.start_service(name)
+
+
+def freeze_worker(context: Context, record: Record) -> None:
+    """The worker's process stays and does nothing."""
     name = text(record.params, "worker")
     _known(context, name)
     context.log.add(record)
     if extra := _extra(context, name):
-        extra.kill()
+        extra.pause()
     else:
-        context.stack.kill(name)
+        context.stack.pause(name)
 
 
-def start_worker(context: Context, record: Record) -> None:
-    """The worker is back, where it is still wanted."""
+def thaw_worker(context: Context, record: Record) -> None:
+    """The worker goes on."""
     name = text(record.params, "worker")
     if extra := _extra(context, name):
-        extra.start()
+        extra.resume()
     elif name in context.stack.services:
-        context.stack.start_service(name)
+        context.stack.resume(name)
 
 
 def stop_workers(context: Context, record: Record) -> None:

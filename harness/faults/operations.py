@@ -38,6 +38,7 @@ OPERATIONS: dict[str, Operation] = {
     "cardinality": Operation(tasks.cardinality, fleet.restart_exporter),
     "kill-child": Operation(fleet.kill_child, tasks.clear),
     "kill-worker": Operation(fleet.kill_worker, fleet.start_worker),
+    "freeze-worker": Operation(fleet.freeze_worker, fleet.thaw_worker),
     "stop-workers": Operation(fleet.stop_workers, fleet.start_workers),
     "exporter-down": Operation(fleet.stop_exporter, fleet.start_exporter),
     "beat-down": Operation(fleet.stop_beat, fleet.start_beat),
@@ -45,6 +46,7 @@ OPERATIONS: dict[str, Operation] = {
     "events-off": Operation(fleet.start_unseen, fleet.remove_unseen),
     "catatonic": Operation(fleet.limit_rate, fleet.restart_worker),
     "broker-down": Operation(broker.stop, broker.start),
+    "broker-full": Operation(broker.fill, broker.make_room),
     "redis-restart": Operation(broker.restart, tasks.nothing),
 }
 

@@ -31,6 +31,7 @@ class Fault:
 _QUEUE = Parameter("default", "the queue")
 _SCOPE = Parameter("queue:default", "what is hit: task:<name>, queue:<name> or all")
 _WORKER = Parameter("worker", "the worker: a service, or the name of one that the harness started")
+_WORKERS = Parameter("worker", "the worker, or several with commas between them")
 
 
 def _table(*faults: Fault) -> dict[str, Fault]:
@@ -67,7 +68,12 @@ NAMES: dict[str, Fault] = _table(
         {"scope": _SCOPE, "rate": Parameter(1.0, "the fraction of attempts that ask for a retry, 0 to 1")},
     ),
     Fault("hang", "Tasks start and never end, until every slot of the pool is taken.", {"scope": _SCOPE}),
-    Fault("kill-worker", "A worker is killed outright: it says no goodbye.", {"worker": _WORKER}),
+    Fault("kill-worker", "A worker is killed outright: it says no goodbye.", {"worker": _WORKERS}),
+    Fault(
+        "freeze-worker",
+        "A worker stands still: its process is there, its connections are open, and nothing answers.",
+        {"worker": _WORKER},
+    ),
     Fault(
         "kill-child",
         "Pool processes are killed while they run a task, as the kernel does when memory runs out.",
@@ -75,6 +81,7 @@ NAMES: dict[str, Fault] = _table(
     ),
     Fault("stop-workers", "Every worker of the stack is stopped in good order.", {}),
     Fault("broker-down", "Redis is gone.", {}),
+    Fault("broker-full", "Redis has no memory left: it refuses whatever is sent, and serves what is asked.", {}),
     Fault("redis-restart", "Redis is killed and comes back at once, with what it had written down.", {}),
     Fault("exporter-down", "The exporter is gone: the fleet is fine and nobody can see it.", {}),
     Fault(

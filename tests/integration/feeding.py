@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from types import TracebackType
@@ -20,6 +21,7 @@ class Feeder:
         self._thread = threading.Thread(target=self._run, name=f"feed {queue}", daemon=True)
         self._error: Exception | None = None
         self.sent = 0
+        self._turns = itertools.cycle(feed.tasks)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -39,7 +41,8 @@ class Feeder:
             if due <= 0:
                 continue
             try:
-                self._producer.send(self._queue, due, self._feed.task, self._feed.args, **self._feed.options)
+                for task, args in itertools.islice(self._turns, due):
+                    self._producer.send(self._queue, 1, task, args, **self._feed.options)
             except Exception as error:
                 self._error = error
                 return

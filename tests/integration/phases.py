@@ -33,11 +33,13 @@ class Phases:
         """Try these at the same time, unless they were tried already."""
         with self._lock:
             left = [scenario for scenario in chosen if scenario.name not in self.outcomes]
-            if not left:
+            chains = [[first, *(s for s in left if s.after == first.name)] for first in left if not first.after]
+            chains += [[s] for s in left if s.after and s.after not in {other.name for other in left}]
+            if not chains:
                 return
-            with ThreadPoolExecutor(max_workers=len(left)) as pool:
-                for outcome in pool.map(self._run, left):
-                    self.outcomes[outcome.scenario.name] = outcome
+            with ThreadPoolExecutor(max_workers=len(chains)) as pool:
+                for outcomes in pool.map(lambda chain: [self._run(scenario) for scenario in chain], chains):
+                    self.outcomes |= {outcome.scenario.name: outcome for outcome in outcomes}
 
     def alone(self, scenario: Scenario) -> None:
         """Try this one while no other is tried."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.producer import TASK
-from workers.catalogue import CANARY, FOLLOW_UP
+from workers.catalogue import CANARY, CONFIRM, FOLLOW_UP
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Feed:
     """What a scenario's producer sends all the time."""
 
     per_second: float = 2.0
-    task: str = TASK
-    args: tuple[Any, ...] | None = None
+    #: Taken in turn: name and arguments, an order where these are left out.
+    tasks: tuple[tuple[str, tuple[Any, ...] | None], ...] = ((TASK, None),)
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -55,6 +55,8 @@ class Scenario:
     inhibited: dict[str, dict[str, str]] = field(default_factory=dict)
     #: Alerts that a worse rule set would raise for this fault, and that must not arrive for this queue or worker.
     silent: tuple[str, ...] = ()
+    #: The scenario that has to be over before, because both raise the same alert.
+    after: str = ""
     #: What Prometheus must have seen before the fault, at production durations.
     baseline: str = ""
     #: Disturbs the whole stack, so it runs alone.
@@ -81,6 +83,7 @@ _WORKER = {"worker": "{node}"}
 #: Objectives of the trial queues and of two tasks, as limits.yml has them for every queue that somebody tuned.
 LIMITS: tuple[tuple[str, dict[str, str], float], ...] = (
     ("limit:queue_length", {"queue": "trial-backlog"}, 50),
+    ("limit:queue_drain_seconds", {"queue": "trial-backlog"}, 30),
     ("limit:queue_wait_seconds", {"queue": "trial-slow-queue"}, 5),
     ("limit:queue_wait_seconds", {"queue": "trial-hang"}, 5),
     ("limit:queue_wait_seconds", {"queue": "trial-starve"}, 10),
@@ -99,6 +102,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         _QUEUE,
         production_minutes=10.25,
         params={"queue": "{queue}", "size": 300, "seconds": 1.0},
+        also={"PoolSaturated": _WORKER},
+        inhibited={"BacklogNotDraining": _QUEUE},
         silent=("QueueStalled", "OldestTaskTooOld", "QueueNoConsumers"),
     ),
     Scenario(
@@ -110,6 +115,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         _QUEUE,
         production_minutes=2.25,
         params={"scope": "queue:{queue}", "seconds": 3.0},
+        inhibited={"QueueWaitFastBurn": _QUEUE},
         silent=("QueueStalled", "QueueNoConsumers", "TaskFailing"),
     ),
     Scenario(
@@ -120,7 +126,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "critical",
         _TASK,
         production_minutes=3,
-        params={"scope": "queue:{queue}", "rate": 1.0, "exception": "ConnectionError"},
+        params={"scope": "queue:{queue}", "rate": 1.0, "exception": "ValueError"},
+        inhibited={"TaskFailuresHigh": _TASK},
         silent=("QueueStalled", "RetryStorm", "PoisonPill"),
     ),
     Scenario(
@@ -129,10 +136,11 @@ SCENARIOS: tuple[Scenario, ...] = (
         "fail",
         "TaskFailuresHigh",
         "warning",
-        _TASK,
+        {"queue": "{queue}", "task": CONFIRM.name},
         production_minutes=6,
         params={"scope": "queue:{queue}", "rate": 0.2, "exception": "ValueError"},
-        feed=Feed(per_second=4.0),
+        # Another task than that of the scenario before: one page about a task explains its other alerts.
+        feed=Feed(per_second=4.0, tasks=((CONFIRM.name, None),)),
         silent=("TaskFailing",),
     ),
     Scenario(
@@ -156,7 +164,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         production_minutes=11,
         params={"scope": "queue:{queue}", "seconds": 3.0},
         crew=Crew(concurrency=8),
-        feed=Feed(per_second=1.0, task=FOLLOW_UP.name, args=("trial",)),
+        feed=Feed(per_second=1.0, tasks=((FOLLOW_UP.name, ("trial",)),)),
         silent=("OldestTaskTooOld", "TaskStuck"),
     ),
     Scenario(
@@ -168,7 +176,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         _QUEUE,
         production_minutes=2.25,
         params={"scope": "queue:{queue}"},
-        feed=Feed(task=CANARY.name, args=()),
+        feed=Feed(tasks=((CANARY.name, ()),)),
         also={"TaskStuck": {"queue": "{queue}", "task": CANARY.name}},
         silent=("QueueNoConsumers", "LongTaskQueue"),
     ),
@@ -221,6 +229,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         _WORKER,
         production_minutes=6,
         params={"worker": "unseen", "queue": "{queue}"},
+        also={"ExporterMissesTasks": _QUEUE},
         silent=("QueueStalled", "WorkerLost", "EventStreamSilent"),
     ),
     Scenario(
@@ -295,6 +304,47 @@ SCENARIOS: tuple[Scenario, ...] = (
         crew=None,
         feed=None,
         baseline="beat_last_tick_timestamp_seconds",
+        also={"TargetMissing": {"job": "beat"}},
+    ),
+    Scenario(
+        "beat-silent",
+        "the scheduler is frozen: there, and sending nothing",
+        "beat-silent",
+        "BeatDead",
+        "critical",
+        {"component": "schedule"},
+        production_minutes=2.25,
+        crew=None,
+        feed=None,
+        after="beat-down",
+        baseline='up{job="beat"} == 1',
+        also={"TargetDown": {"job": "beat"}},
+    ),
+    Scenario(
+        "freeze-worker",
+        "a worker's machine stands still: its connections are open and nothing answers",
+        "freeze-worker",
+        "WorkerLost",
+        "warning",
+        _WORKER,
+        production_minutes=1.5,
+        params={"worker": "{worker}"},
+        feed=None,
+        also={"TargetDown": {"job": "worker"}},
+        silent=("NoWorkersOnline", "QueueNoConsumers"),
+    ),
+    Scenario(
+        "time-limit",
+        "a run now and then hangs until the hard time limit kills it",
+        "hang",
+        "HardTimeLimitHit",
+        "warning",
+        {"queue": "{queue}", "task": CANARY.name},
+        production_minutes=1.5,
+        params={"scope": "queue:{queue}"},
+        crew=Crew(pool="prefork", arguments=("--time-limit=3",)),
+        feed=Feed(per_second=0.1, tasks=((CANARY.name, ()),)),
+        silent=("TaskFailing", "WorkerLost", "TaskStuck", "PoisonPill"),
     ),
     # What disturbs everybody else.
     Scenario(
@@ -323,7 +373,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         crew=None,
         feed=None,
         baseline="fleet:workers_online offset 5m",
-        silent=("NoWorkersOnline", "EventStreamSilent", "QueueNoConsumers", "QueueReadingsStale"),
+        inhibited={"EventStreamSilent": {}},
+        silent=("NoWorkersOnline", "QueueNoConsumers", "QueueReadingsStale"),
         alone=True,
     ),
     Scenario(
@@ -337,6 +388,51 @@ SCENARIOS: tuple[Scenario, ...] = (
         crew=None,
         feed=None,
         silent=("QueueNoConsumers", "ManyQueuesNoConsumers", "EventStreamSilent", "WorkerLost"),
+        alone=True,
+    ),
+    Scenario(
+        "part-of-fleet",
+        "half of the workers are killed, and with them all that read several queues",
+        "kill-worker",
+        "ManyQueuesNoConsumers",
+        "critical",
+        {"component": "queue"},
+        production_minutes=1.5,
+        params={"worker": "worker,{worker}"},
+        feed=None,
+        also={"FleetShrunk": {}},
+        silent=("NoWorkersOnline", "QueueNoConsumers", "QueueStalled"),
+        alone=True,
+    ),
+    Scenario(
+        "shared-dependency",
+        "what several tasks need is away, and all of them fail",
+        "fail",
+        "ManyTasksFailing",
+        "critical",
+        {"component": "task"},
+        production_minutes=2,
+        params={"scope": "queue:{queue}", "rate": 1.0, "exception": "ValueError"},
+        feed=Feed(
+            per_second=8.0,
+            tasks=((TASK, None), (CONFIRM.name, None), (CANARY.name, ()), (FOLLOW_UP.name, ("trial",))),
+        ),
+        inhibited={"TaskFailing": _TASK, "HighTaskFailureRate": {}},
+        silent=("QueueStalled", "PoisonPill"),
+        alone=True,
+    ),
+    Scenario(
+        "broker-full",
+        "Redis has no memory left and refuses whatever is sent",
+        "broker-full",
+        "BrokerMemoryAlmostFull",
+        "critical",
+        {"component": "broker"},
+        production_minutes=1.25,
+        crew=None,
+        feed=None,
+        inhibited={"BrokerMemoryHigh": {}},
+        silent=("BrokerDown", "BrokerEvictingKeys", "NoWorkersOnline"),
         alone=True,
     ),
     Scenario(
@@ -355,7 +451,48 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
 )
 
-#: Alerts without a scenario, and why. Each is proven by promtool's tests alone.
+_HISTORY = "needs more history than a test can wait for, even on the test clock: "
+_OWN_SETTINGS = "tells of a wrong setting that this stack does not have: "
+_OWN_PIPELINE = "is about the path that a scenario would be told by: "
+
+#: Alerts without a scenario, and why. promtool's tests alone prove these.
 NOT_HERE: dict[str, str] = {
-    "Watchdog": "fires always: the healthy run insists on it",
+    "Watchdog": "fires always: the healthy run insists that it arrives",
+    "QueueWaitSlowBurn": _HISTORY + "six hours",
+    "QueueWaitBudgetLow": _HISTORY + "a day, and an hour of `for`",
+    "BacklogGrowing": _HISTORY + "half an hour of growth",
+    "ProducersSilent": _HISTORY + "a day of traffic",
+    "TaskRuntimeRegressed": _HISTORY + "the day before",
+    "NewExceptionClass": _HISTORY + "an hour of an exporter's life",
+    "WorkersKeepDying": _HISTORY + "an hour in which workers die and return",
+    "HistogramBucketsTooShort": _HISTORY + "a quarter of an hour of runs beyond the last bucket",
+    "PidboxLeak": _HISTORY + "a thousand reply queues that nobody deletes",
+    "CanaryLost": "its limit is an objective of five minutes, which the clock does not divide",
+    "QueueReadingsStale": "its limit of a minute is not divided, and the broker's outage ends before",
+    "UnackedNearVisibilityTimeout": "the visibility timeout is Celery's own and is not divided",
+    "BeatNotFiring": "a scheduler that ticks and does not send has to be written wrong; frozen and gone are tried",
+    "ScheduledTaskMissed": "one entry alone is missed only where the schedule is wrong; all of them are BeatDead",
+    "OutboxStale": "belongs to the gateway, an optional part that is tried by its own tests",
+    "WorkerClockSkew": "needs a machine with a wrong clock",
+    "EventsLost": "Redis loses no event of a reader that keeps up; the exporter's own tests cut its connection",
+    "ExporterFallingBehind": "the exporter keeps up with more than two cores can publish",
+    "BrokerEvictingKeys": _OWN_SETTINGS + "an eviction policy that deletes queues",
+    "BrokerEvictionPolicyUnsafe": _OWN_SETTINGS + "an eviction policy that deletes queues",
+    "QueueWaitObjectiveUnmeasured": _OWN_SETTINGS + "a limit that is no bound of the histogram",
+    "ScrapeLimitHit": _OWN_SETTINGS + "the exporter's limit is below that of its job",
+    "CardinalityGuardActive": _OWN_SETTINGS + "a metric with a label without a bound",
+    "HighCardinality": _OWN_SETTINGS + "the exporter's limit is below this one",
+    "PrometheusRuleFailures": _OWN_SETTINGS + "a rule that fails to evaluate",
+    "PrometheusRulesSlow": "depends on the machine, and a busy one must not fail a test",
+    "PrometheusConfigReloadFailed": _OWN_SETTINGS + "a configuration that does not load",
+    "AlertmanagerConfigReloadFailed": _OWN_SETTINGS + "a configuration that does not load",
+    "PrometheusNotConnectedToAlertmanager": _OWN_PIPELINE + "no Alertmanager, no notification",
+    "PrometheusNotificationsFailing": _OWN_PIPELINE + "no Alertmanager, no notification",
+    "AlertmanagerNotificationsFailing": _OWN_PIPELINE + "no receiver, no notification",
+}
+
+#: Faults that no scenario of an alert uses, and where they are tried.
+OTHER_FAULTS: dict[str, str] = {
+    "redis-restart": "pages nobody: a test of its own in test_outages",
+    "kill-child": "told by what it does: poison is the same killing for ever",
 }

@@ -1,4 +1,4 @@
-"""Containers as testcontainers drives them: a second copy of the stack beside the first, hardened, and gone at the end."""
+"""Containers as testcontainers drives them: a second, smaller copy of the stack, hardened, and gone at the end."""
 
 from __future__ import annotations
 
