@@ -136,7 +136,7 @@ function tiles(firing) {
     const age = state.now - beat.received_at;
     const overdue = age > state.watchdogTimeout || beat.status === "resolved";
     const text = overdue ? "dead man's switch overdue: alerts may not arrive" : "since the dead man's switch";
-    made.push(tile(overdue ? "critical" : "good", span(age), text, "watchdog"));
+    made.push(tile(overdue ? "critical" : "good", span(age < 60 ? age : age - (age % 60)), text, "watchdog"));
   }
   byId("tiles").replaceChildren(...made);
 }
