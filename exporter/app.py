@@ -14,7 +14,7 @@ from typing import Any
 from exporter.attribution import QueueGuess
 from exporter.births import Births
 from exporter.board import Board
-from exporter.config import Settings
+from exporter.config import SettingError, Settings
 from exporter.inbox import Inbox
 from exporter.interfaces import BrokerUnavailableError, EventSource, QueueReader
 from exporter.pipeline import Pipeline
@@ -43,7 +43,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.redact = Redactor(settings.broker_password)
+        self.redact = Redactor.of_urls(settings.broker_url, settings.management_url, settings.broker_password)
         births = Births()
         self.board = Board(settings.queues, max_age=3 * settings.queues_interval + 10, max_queues=settings.max_series)
         self.stopping = threading.Event()
@@ -101,7 +101,7 @@ class App:
             from exporter.redis_source import RedisEventSource  # noqa: PLC0415
 
             link = RedisLink(settings)
-            source = RedisEventSource(link, self.inbox, settings.event_exchange)
+            source = RedisEventSource(link, self.inbox, settings.event_exchange, settings.accept_content)
             reader = RedisQueueReader(
                 link, published_at=self.tracker.memory.published_at, event_client=lambda: source.client_id
             )
@@ -234,6 +234,9 @@ def run(settings: Settings) -> int:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         app = App(settings)
+    except SettingError as error:
+        print(f"celery-exporter: {error}", file=sys.stderr)
+        return EXIT_BAD_SETTING
     except OSError as error:
         print(
             f"celery-exporter: --host/--port: cannot listen on {settings.host}:{settings.port}: "

@@ -48,7 +48,7 @@ class Inspector:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._redact = Redactor(settings.broker_password)
+        self._redact = Redactor.of_urls(settings.broker_url, settings.broker_password)
         namespace = settings.control_exchange
         self._exchange = Exchange(f"{namespace}.pidbox", type="fanout", durable=False, delivery_mode="transient")
         self._reply_exchange = Exchange(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _USERINFO = re.compile(r"(?<=://)[^/@\s;]*@")
 _HIDDEN = "***"
@@ -22,6 +23,19 @@ class Redactor:
 
     def __init__(self, *secrets: str | None) -> None:
         self._secrets = sorted({s for s in secrets if s and len(s) > 2}, key=len, reverse=True)
+
+    @classmethod
+    def of_urls(cls, *texts: str | None) -> Redactor:
+        """A redactor for passwords as they are, and for those in URLs (several in one text with ``;`` between)."""
+        secrets: set[str | None] = set()
+        for text in texts:
+            for one in (text or "").split(";"):
+                if "://" not in one:
+                    secrets.add(text)
+                    continue
+                word = one.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
+                secrets |= {word, unquote(word)}
+        return cls(*secrets)
 
     def __call__(self, text: object) -> str:
         """Return ``text`` as one line, cleaned and cut to 300 characters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from exporter.config import Settings
+from exporter.config import SettingError, Settings
 from exporter.interfaces import BrokerUnavailableError
 from exporter.redact import Redactor
 
@@ -30,7 +31,8 @@ _SSL_ALIASES = {
     "cert_reqs": "ssl_cert_reqs",
     "check_hostname": "ssl_check_hostname",
 }
-_SSL_KNOWN = frozenset(_SSL_ALIASES.values()) | {"ssl_ca_path", "ssl_password"}
+_SSL_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path"})
+_SSL_KNOWN = frozenset(_SSL_ALIASES.values()) | _SSL_FILES | {"ssl_password", "ssl_ca_data", "ssl_ciphers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,7 @@ class RedisLink:
         query = {key: value for url in urls for key, value in parse_qsl(url.query)}
         self._username = unquote(first.username) if first.username else None
         self._password = unquote(first.password) if first.password else None
-        self.redact = Redactor(
-            self._password,
-            settings.broker_password,
-            *(unquote(url.password) for url in urls if url.password),
-        )
+        self.redact = Redactor.of_urls(settings.broker_url, settings.broker_password)
         path = unquote(first.path)
         self._unix = ""
         if self._scheme in {"redis+socket", "socket", "unix"}:
@@ -106,14 +104,18 @@ class RedisLink:
             db = path
         number = db.strip("/")
         self._db = int(number) if number.isdigit() else 0
-        self.layout = Layout.of(options, self._db, sentinel=self._scheme == "sentinel")
+        try:
+            self.layout = Layout.of(options, self._db, sentinel=self._scheme == "sentinel")
+            self._connect_timeout = float(options.get("socket_connect_timeout") or _CONNECT_TIMEOUT)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"--broker-transport-option: {error}; give numbers where numbers belong") from None
         self._hosts = [(url.hostname or "127.0.0.1", url.port or self._default_port()) for url in urls]
         self._credentials = [(unquote(u.username or "") or None, unquote(u.password or "") or None) for u in urls]
         self._master = str(options.get("master_name") or "")
         self._sentinel_options = dict(options.get("sentinel_kwargs") or {})
-        self._tls = _tls_options({**query, **settings.ssl_options})
+        self._tls = _tls_options({key: value for key, value in query.items() if key.startswith("ssl_")})
+        self._tls |= _tls_options(settings.ssl_options)
         self._use_tls = self._scheme == "rediss" or bool(settings.ssl_options)
-        self._connect_timeout = float(options.get("socket_connect_timeout") or _CONNECT_TIMEOUT)
 
     def _default_port(self) -> int:
         return 26379 if self._scheme == "sentinel" else 6379
@@ -168,9 +170,7 @@ class RedisLink:
         for position, (host, port) in enumerate(self.addresses()):
             user, password = self._credentials[0 if self.by_sentinel else position]
             tls = {"ssl": True, **self._tls} if self._use_tls else {}
-            found.append(
-                redis.Redis(host=host, port=port, username=user, password=password, **self._common(), **tls)
-            )
+            found.append(redis.Redis(host=host, port=port, username=user, password=password, **self._common(), **tls))
         return found
 
     def client(self) -> redis.Redis:
@@ -193,12 +193,16 @@ class RedisLink:
 
 
 def _tls_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what redis-py knows, under its own names."""
+    """Return the options under redis-py's own names."""
     found: dict[str, Any] = {}
     for key, value in given.items():
         name = _SSL_ALIASES.get(key, key)
-        if name in _SSL_KNOWN:
-            found[name] = value
+        if name not in _SSL_KNOWN:
+            known = ", ".join(sorted(_SSL_KNOWN))
+            raise SettingError(f"--broker-ssl-option: {key} is not known for Redis; there are {known}")
+        if name in _SSL_FILES and not Path(str(value)).exists():
+            raise SettingError(f"--broker-ssl-option: {key}: there is no file {value}; name one that exists")
+        found[name] = value
     reqs = found.get("ssl_cert_reqs")
     if reqs is not None:
         found["ssl_cert_reqs"] = {0: "none", 1: "optional", 2: "required"}.get(reqs, _CERT_REQS.get(str(reqs), reqs))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import hiredis
 import msgspec
 import redis
 
+from exporter.content import JSON, Converter
 from exporter.inbox import Inbox, Piece
 from exporter.interfaces import BrokerUnavailableError, EventSink
 from exporter.redis_link import ERRORS, RedisLink
@@ -41,6 +42,10 @@ class _Envelope(msgspec.Struct, gc=False):
     headers: _Headers = msgspec.field(default_factory=_Headers)
 
 
+class _Encoded(msgspec.Struct, gc=False):
+    content_encoding: str = msgspec.field(name="content-encoding", default="")
+
+
 class _Properties(msgspec.Struct, gc=False):
     delivery_tag: str = ""
 
@@ -50,13 +55,15 @@ class _Tagged(msgspec.Struct, gc=False):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_encoded = msgspec.json.Decoder(_Encoded)
 _tagged = msgspec.json.Decoder(_Tagged)
 
 
 class RedisStream:
     """One connection's bytes turned into messages. Made by the reading thread, then used by the counting thread."""
 
-    def __init__(self, drop: Callable[[str], None], *, once: bool) -> None:
+    def __init__(self, drop: Callable[[str], None], *, once: bool, accept: Iterable[str] = ("json",)) -> None:
+        self._convert = Converter(accept)
         self.reader = hiredis.Reader()
         self.broken = False
         self._drop = drop
@@ -89,12 +96,23 @@ class RedisStream:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._drop("malformed")
                 continue
-            if envelope.content_type != "application/json":
-                self._drop("content_type")
+            body: bytes | None = envelope.body
+            if envelope.content_type != JSON:
+                body = self._converted(envelope, message)
+            if body is None or (self._tags is not None and self._seen(message)):
                 continue
-            if self._tags is not None and self._seen(message):
-                continue
-            yield envelope.headers.hostname, envelope.body
+            yield envelope.headers.hostname, body
+
+    def _converted(self, envelope: _Envelope, message: bytes) -> bytes | None:
+        try:
+            encoding = _encoded.decode(message).content_encoding
+            body = self._convert(envelope.body, envelope.content_type, encoding)
+        except (ValueError, msgspec.DecodeError):
+            self._drop("malformed")
+            return None
+        if body is None:
+            self._drop("content_type")
+        return body
 
     def _seen(self, message: bytes) -> bool:
         tags = self._tags
@@ -117,7 +135,8 @@ class RedisStream:
 class RedisEventSource:
     """The event stream of a Redis broker (an :class:`~exporter.interfaces.EventSource`)."""
 
-    def __init__(self, link: RedisLink, inbox: Inbox, event_exchange: str) -> None:
+    def __init__(self, link: RedisLink, inbox: Inbox, event_exchange: str, accept: Iterable[str] = ("json",)) -> None:
+        self._accept = tuple(accept)
         self._link = link
         self._inbox = inbox
         layout = link.layout
@@ -158,7 +177,7 @@ class RedisEventSource:
         # redis-py's own parsers take the socket from this attribute too.
         sock = connection._sock
         sock.settimeout(_WAKE)
-        stream = RedisStream(sink.dropped, once=len(self._topics) > 1)
+        stream = RedisStream(sink.dropped, once=len(self._topics) > 1, accept=self._accept)
         self._subscribe(stream.reader, sock)
         self._subscribed = True
         sink.connected()

@@ -18,6 +18,9 @@ from exporter.task_series import HostSeries, SeriesBook, TaskSeries
 from exporter.times import eta_seconds
 from exporter.workers import Worker
 
+_FAR = 366 * 86_400.0
+"""Seconds; what lies further ahead is no time that anything waits for."""
+
 
 class TaskHandlers:
     """Counts one event at a time into a :class:`SeriesBook`.
@@ -76,6 +79,8 @@ class TaskHandlers:
         since = event.timestamp
         if event.eta is not None:
             since = max(since, eta_seconds(event.eta))
+        if since - self.wall > _FAR:
+            since = self.wall
         key = hash(event.uuid)
         memory = self.memory
         known = memory.waiting.get(key)

@@ -11,6 +11,7 @@ import pytest
 
 from exporter.cli import parse
 from exporter.config import SettingError, option_value, with_password
+from exporter.content import Converter
 from exporter.redact import Redactor
 from exporter.redis_link import Layout, RedisLink
 
@@ -178,3 +179,33 @@ def test_option_values_are_what_they_look_like(text: str, value: object) -> None
 def test_secrets_are_taken_out_of_any_text() -> None:
     clean = Redactor("s3cret", None, "ab")
     assert clean("WRONGPASS s3cret\nat redis://u:other@h/0 ab") == "WRONGPASS *** at redis://***@h/0 ab"
+
+
+def test_passwords_in_urls_are_found_wherever_they_are_quoted() -> None:
+    clean = Redactor.of_urls("redis://:p%40ssw%2Ford@a/0;redis://u:other-one@b/0", "plain-word", None)
+    assert clean("p%40ssw%2Ford p@ssw/ord other-one plain-word") == "*** *** *** ***"
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--broker-transport-option=priority_steps=low,high", "--broker-transport-option"),
+        ("--broker-transport-option=visibility_timeout=soon", "--broker-transport-option"),
+        ("--broker-ssl-option=ssl_ca_certs=/not/there.pem", "/not/there.pem"),
+        ("--broker-ssl-option=ssl_cacerts=/ca.pem", "ssl_cacerts"),
+    ],
+)
+def test_a_mistake_in_what_only_redis_reads_is_named_too(option: str, named: str) -> None:
+    settings = parse([URL, option])
+    assert settings is not None
+    with pytest.raises(SettingError, match=named):
+        RedisLink(settings)
+
+
+def test_other_content_types_are_accepted_only_where_they_are_named() -> None:
+    assert Converter(("json",))(b"a: 1", "application/x-yaml", "utf-8") is None
+    yaml = Converter(("json", "yaml"))
+    assert yaml(b"a: 1", "application/x-yaml", "utf-8") == b'{"a":1}'
+    assert yaml(b"gASVBQ==", "application/x-python-serialize", "binary") is None
+    with pytest.raises(ValueError, match=r".+"):
+        yaml(b"a: [", "application/x-yaml", "utf-8")
