@@ -18,6 +18,7 @@ class Tap:
 
     def __init__(self, broker: PrivateRedis) -> None:
         self.events: list[dict[str, Any]] = []
+        self.envelopes: dict[str, dict[str, Any]] = {}  # the last one of each routing key
         self._stop = threading.Event()
         self._client = broker.client()
         self._channel = self._client.pubsub()
@@ -45,5 +46,7 @@ class Tap:
             except redis.RedisError:
                 return
             if message:
-                body = json.loads(base64.b64decode(json.loads(message["data"])["body"]))
+                envelope = json.loads(message["data"])
+                self.envelopes[envelope["properties"]["delivery_info"]["routing_key"]] = envelope
+                body = json.loads(base64.b64decode(envelope["body"]))
                 self.events += body if isinstance(body, list) else [body]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from harness.environments import Environment, ensure
 from harness.private_exporter import PrivateExporter, private_exporter
 from harness.private_redis import PrivateRedis, private_redis
 from harness.wait import DeadlineError, Pending, holds, until
+from tests.bench.exporter.stream import Stream
 
 HERE = Path(__file__).parent
 STATE = HERE.parents[1] / ".state"
@@ -50,8 +52,10 @@ def test_every_line_is_counted_the_same(line: str, tmp_path: Path) -> None:
             assert exporter.total("celery_worker_info", worker=WORKER, version=_version(environment)) == 1
             assert exporter.total("celery_exporter_events_dropped_total") == 0
             assert exporter.total("celery_worker_events_lost_total", worker=WORKER) == 0
-            # Those that had a process killed under them: by itself twice, by the time limit and the termination.
+            # The two that took their process along; a time limit and a termination end it on purpose.
             assert exporter.total("celery_worker_children_lost_total") == 2
+        if line == LINES[-1]:
+            _assert_that_the_benchmark_speaks_as_workers_do(broker, tap)
 
 
 def _take_step(step: str, environment: Environment, broker: PrivateRedis, folder: Path) -> None:
@@ -93,6 +97,27 @@ def _until_counted(step: str, exporter: PrivateExporter, worker: Child, tap: Tap
     except DeadlineError as late:
         heard = [event for event in tap.events if event.get("uuid") in tap.ids(task)]
         raise AssertionError(f"{late}\nthe worker said:\n{worker.said(12)}\nand sent:\n{_lines(heard)}") from None
+
+
+def _assert_that_the_benchmark_speaks_as_workers_do(broker: PrivateRedis, tap: Tap) -> None:
+    """The newest line's events and envelopes have the fields, in the order, of those that the benchmark makes up."""
+    stream = Stream()
+    with Tap(broker) as made, socket.create_connection(("127.0.0.1", broker.port)) as connection:
+
+        def heard() -> bool:
+            connection.sendall(stream.heartbeats() + stream.batch())
+            return {"task.sent", "task.multi", "worker.heartbeat"} <= made.envelopes.keys()
+
+        until(heard, "the benchmark's events", STEP_SECONDS)
+    for kind in ("task-sent", "task-received", "task-started", "task-succeeded", "worker-heartbeat"):
+        first, real = (next(event for event in side.events if event["type"] == kind) for side in (made, tap))
+        assert list(first) == list(real)
+    for key, envelope in made.envelopes.items():
+        assert _shape(envelope) == _shape(tap.envelopes[key])
+
+
+def _shape(value: object) -> object:
+    return [(key, _shape(inner)) for key, inner in value.items()] if isinstance(value, dict) else type(value)
 
 
 def _lines(events: list[dict[str, object]]) -> str:

@@ -3,7 +3,7 @@
 A task is four events: its producer publishes ``task-sent`` alone on ``task.sent``; its worker publishes
 ``task-received``, ``task-started`` and ``task-succeeded`` on ``task.multi``, as JSON lists of up to 24 events. Both
 are wrapped as kombu wraps them: a JSON envelope with the events in base64 in ``body``. Field names, their order and
-the spaces between them are those of Celery 5.7; see test_stream.py, which compares them with a real worker's.
+the spaces between them are those of Celery 5.7; tests/fleets compares them with a real worker's.
 """
 
 from __future__ import annotations
