@@ -41,7 +41,7 @@ class _Message(msgspec.Struct, gc=False):
 _message = msgspec.json.Decoder(_Message)
 # The closing quote of the name is not escaped, so text inside an argument never matches.
 _FIELDS = {
-    name: re.compile(rf'(?<!\\)"{name}":\s*{value}'.encode())
+    name: re.compile(rf'"{name}":\s*{value}'.encode())
     for name, value in {
         "enqueued_at": r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)",
         "eta": r'"([^"\\]{1,64})"',

@@ -187,6 +187,17 @@ def test_a_task_of_a_lost_worker_runs_again_elsewhere(keeper: Bookkeeper) -> Non
     assert (series.attempts_redelivered, series.again_succeeded, series.total("succeeded")) == (1, 0, 1)
 
 
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_message_that_comes_again_while_its_task_runs_is_told_from_a_retry(keeper: Bookkeeper, retries: int) -> None:
+    keeper.sent("u1")
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"})
+    keeper.hear({"type": "task-started", "uuid": "u1"})
+    # No announcement in between: a client that sends none, or no publication at all.
+    keeper.at_work("u1", node="two@host", retries=retries)
+    (series,) = keeper.book.series.values()
+    assert (series.attempts_retry, series.attempts_redelivered) == (retries, 1 - retries)
+
+
 def test_a_retry_is_no_redelivery_whatever_overtakes_what(keeper: Bookkeeper) -> None:
     keeper.sent("u1")
     keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"})
@@ -270,10 +281,16 @@ def test_the_senders_time_zone_does_not_matter(keeper: Bookkeeper) -> None:
     assert series.hosts[""].wait.sum == pytest.approx(1.0)
 
 
-def test_an_eta_in_any_zone_is_when_the_wait_begins(keeper: Bookkeeper) -> None:
-    keeper.sent("u1", eta="2023-11-15T07:13:30+09:00")  # 10 s after WALL
+@pytest.mark.parametrize(
+    ("announced", "received"),
+    [("2023-11-15T07:13:30+09:00", None), (None, "2023-11-14T22:13:30+00:00"), ("2023-11-14T22:13:30", None)],
+)
+def test_an_eta_in_any_zone_is_when_the_wait_begins(
+    keeper: Bookkeeper, announced: str | None, received: str | None
+) -> None:
+    keeper.sent("u1", eta=announced)  # 10 s after WALL
     keeper.now = 12.0
-    keeper.at_work("u1", eta="2023-11-14T22:13:30+00:00")
+    keeper.at_work("u1", eta=received)
     (series,) = keeper.book.series.values()
     assert series.hosts[""].wait.sum == pytest.approx(2.0)
 
