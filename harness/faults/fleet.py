@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 from harness.faults import tasks
 from harness.faults.context import Context, Record, text
 from harness.faults.table import FaultError
@@ -96,12 +100,15 @@ def stop_workers(context: Context, record: Record) -> None:
 
 
 def start_workers(context: Context, record: Record) -> None:
-    """Those that ran are back."""
-    for service in record.memo.get("services", []):
-        context.stack.start_service(service)
-    for name in record.memo.get("extras", []):
-        if extra := _extra(context, name):
-            extra.start()
+    """Those that ran are back, all at once: with one alone, the queues of the others would have nobody."""
+    extras = [_extra(context, name) for name in record.memo.get("extras", [])]
+    starts: list[Callable[[], None]] = [
+        partial(context.stack.start_service, service) for service in record.memo.get("services", [])
+    ]
+    starts += [extra.start for extra in extras if extra]
+    with ThreadPoolExecutor() as pool:
+        for start in [pool.submit(start) for start in starts]:
+            start.result()
 
 
 def kill_child(context: Context, record: Record) -> None:
