@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from exporter import events as ev
-from exporter.attribution import UNKNOWN_NAME, QueueGuess
-from exporter.causes import WORKER_LOST, exception_class, rejects_itself
-from exporter.held import Held, HeldTask
-from exporter.task_memory import FINISHED, OVERTAKEN, READY, RECEIVED, REDELIVERED, RETRY, Task, TaskMemory
-from exporter.task_series import HostSeries, SeriesBook, TaskSeries
+from exporter.attribution import UNKNOWN_NAME
+from exporter.held import HeldTask
+from exporter.task_ends import TaskEnds
+from exporter.task_memory import FINISHED, OVERTAKEN, READY, RECEIVED, REDELIVERED, RETRY, Task
 from exporter.times import eta_seconds
 from exporter.workers import Worker
 
@@ -22,38 +21,11 @@ _FAR = 366 * 86_400.0
 """Seconds; what lies further ahead is no time that anything waits for."""
 
 
-class TaskHandlers:
-    """Counts one event at a time into a :class:`SeriesBook`.
+class TaskHandlers(TaskEnds):
+    """All handlers of task events; :attr:`handlers` finds those of workers' events by their class."""
 
-    ``sent_hostname`` and ``worker_hostname``, where given, stand for every client's or worker's host name in labels.
-    """
-
-    def __init__(
-        self,
-        *,
-        book: SeriesBook,
-        guess: QueueGuess,
-        memory: TaskMemory,
-        grace: float,
-        sent_hostname: str | None = None,
-        worker_hostname: str | None = None,
-        queue_seen: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self.book = book
-        self.guess = guess
-        self.memory = memory
-        self.held = Held(grace)
-        self._sent_hostname = sent_hostname
-        self._worker_hostname = worker_hostname
-        self._queue_seen = queue_seen
-        self.unattributed = 0
-        self.duplicates = 0
-        self.negative_waits = 0
-        self.children_lost = 0
-        self.now = 0.0
-        self.wall = 0.0
-        self.node = ""
-        self._releasing = False
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
         self.handlers: dict[type, Callable[[Any, Worker], None]] = {
             ev.Received: self.received,
             ev.Started: self.started,
@@ -74,8 +46,8 @@ class TaskHandlers:
         if series is None:
             series = self.book.get(event.name, queue)
             self.guess.sent(event.name, queue)
-            self._queue_seen(queue)
-        (series.only or self.book.on_host(series, self._sent_hostname or self.node.rpartition("@")[2])).sent += 1
+            self.queue_seen(queue)
+        (series.only or self.book.on_host(series, self.sent_hostname or self.node.rpartition("@")[2])).sent += 1
         since = event.timestamp
         if event.eta is not None:
             since = max(since, eta_seconds(event.eta))
@@ -132,9 +104,9 @@ class TaskHandlers:
         name = event.name if event.name is not None else UNKNOWN_NAME
         self.guess.came_unannounced(name)
         hopeful = key in self.held.tasks or not self.guess.waiting_is_vain(name)
-        if hopeful and self._hold(key, name, event, worker):
+        if hopeful and self.hold(key, name, event, worker):
             return None
-        return memory.put(key, Task(self._guessed(name, worker), self.wall, 0))
+        return memory.put(key, Task(self.guessed(name, worker), self.wall, 0))
 
     def started(self, event: ev.Started, worker: Worker) -> None:
         """An attempt begins."""
@@ -171,146 +143,9 @@ class TaskHandlers:
         series = self.memory.take_done(key)
         if series is not None:
             return Task(series, self.wall, REDELIVERED | FINISHED)
-        if self._hold(key, None, event, worker):
+        if self.hold(key, None, event, worker):
             return None
-        return Task(self._guessed(UNKNOWN_NAME, worker), self.wall, 0)
-
-    def _ended(self, event: Any, worker: Worker) -> tuple[TaskSeries, HostSeries, bool] | None:
-        """Take a task out of all books at its end: its series, its counters, and whether it had ended before.
-
-        None when this end must not be counted: it was counted before, or it is held until the task is known.
-        """
-        key = hash(event.uuid)
-        memory = self.memory
-        task = memory.running.pop(key, None)
-        if task is None:
-            task = memory.waiting.pop(key, None)
-            if task is not None:
-                memory.release(task)
-        if task is not None:
-            series, state = task.series, task.state
-        else:
-            if key in memory.done or key in memory.done_before:
-                self.duplicates += 1
-                return None
-            if self._hold(key, None, event, worker):
-                return None
-            series, state = self._guessed(UNKNOWN_NAME, worker), 0
-        memory.done[key] = series
-        return series, self.host(series, worker), bool(state & FINISHED)
-
-    def succeeded(self, event: ev.Succeeded, worker: Worker) -> None:
-        """The task returned."""
-        ended = self._ended(event, worker)
-        if ended is None:
-            return
-        series, host, again = ended
-        host.succeeded += 1
-        series.again_succeeded += again
-        if event.runtime is not None:
-            host.runtime.observe(event.runtime if event.runtime > 0.0 else 0.0)
-
-    def failed(self, event: ev.Failed, worker: Worker) -> None:
-        """The task failed for good."""
-        if rejects_itself(event.exception):
-            return  # task-rejected follows
-        ended = self._ended(event, worker)
-        if ended is None:
-            return
-        series, host, again = ended
-        error = exception_class(event.exception, event.traceback)
-        host.failed += 1
-        series.failures += 1
-        series.again_failed += again
-        self.book.failure(series, host, self._worker_hostname or worker.hostname, error)
-        self.children_lost += error == WORKER_LOST
-
-    def revoked(self, event: ev.Revoked, worker: Worker) -> None:
-        """The task expired, was terminated, or was revoked before it could start."""
-        ended = self._ended(event, worker)
-        if ended is None:
-            return
-        series, host, again = ended
-        host.revoked += 1
-        series.again_revoked += again
-        if event.expired:
-            series.revocations_expired += 1
-        elif event.terminated:
-            series.revocations_terminated += 1
-        else:
-            series.revocations_revoked += 1
-
-    def rejected(self, event: ev.Rejected, worker: Worker) -> None:
-        """The message was refused: for good, or back into its queue."""
-        if event.requeue:
-            self._back_to_queue(event, worker, counted=True)
-            return
-        ended = self._ended(event, worker)
-        if ended is None:
-            return
-        series, host, again = ended
-        host.rejected += 1
-        series.rejections_dropped += 1
-        series.again_rejected += again
-
-    def cancelled(self, event: ev.Cancelled, worker: Worker) -> None:
-        """The worker gave the task up; the broker delivers it again."""
-        self._back_to_queue(event, worker, counted=False)
-
-    def _back_to_queue(self, event: ev.Rejected | ev.Cancelled, worker: Worker, *, counted: bool) -> None:
-        """The message is in its queue again: it waits from now on, and its next start is a redelivery."""
-        key = hash(event.uuid)
-        run = self.memory.running.pop(key, None)
-        task = self.memory.waiting.pop(key, None)
-        if task is not None:
-            self.memory.release(task)
-        if run is not None:
-            series, state = run.series, run.state & FINISHED | REDELIVERED
-        elif task is not None:
-            series, state = task.series, task.state & (FINISHED | RETRY)
-        else:
-            if self._hold(key, None, event, worker):
-                return
-            series, state = self._guessed(UNKNOWN_NAME, worker), REDELIVERED
-        if counted:
-            self.host(series, worker).rejected += 1
-            series.rejections_requeued += 1
-            self.children_lost += run is not None
-        self.memory.put(key, Task(series, event.timestamp or self.wall, state | READY))
-
-    def retried(self, event: ev.Retried, worker: Worker) -> None:
-        """This attempt is over; the next has been published, and may have been announced or even received already."""
-        key = hash(event.uuid)
-        memory = self.memory
-        task = memory.running.pop(key, None) or memory.waiting.get(key)
-        ended = memory.done.get(key) or memory.done_before.get(key)
-        if task is not None:
-            series = task.series
-        elif ended is not None:
-            # The last attempt was over before the worker got round to telling of this one.
-            series = ended
-        elif self._hold(key, None, event, worker):
-            return
-        else:
-            series = self._guessed(UNKNOWN_NAME, worker)
-        self.host(series, worker).retried += 1
-        self.book.retry(series, exception_class(event.exception, event.traceback))
-        if key not in memory.waiting and (task is not None or ended is None):
-            # No announcement of the next attempt has come; its receipt will find the series here.
-            memory.put(key, Task(series, self.wall, RETRY))
-
-    def host(self, series: TaskSeries, worker: Worker) -> HostSeries:
-        """The counters of ``series`` for what happened on ``worker``."""
-        return series.only or self.book.on_host(series, self._worker_hostname or worker.hostname)
-
-    def _guessed(self, name: str, worker: Worker) -> TaskSeries:
-        queue, follows = self.guess.queue(name, worker)
-        if not follows or name == UNKNOWN_NAME:
-            self.unattributed += 1
-        return self.book.get(name, queue)
-
-    def _hold(self, key: int, name: str | None, event: ev.Event, worker: Worker) -> bool:
-        return not self._releasing and self.held.hold(key, name, event, worker, self.now)
+        return Task(self.guessed(UNKNOWN_NAME, worker), self.wall, 0)
 
     def _replay(self, held: HeldTask) -> None:
         now = self.now
@@ -324,12 +159,12 @@ class TaskHandlers:
         if not self.held.tasks:
             return
         self.now = now
-        self._releasing = True
+        self.releasing = True
         for key, held in self.held.due(now):
             name = held.name if held.name is not None else UNKNOWN_NAME
             if held.name is not None:
                 self.guess.waited_in_vain(name)
             if key not in self.memory.waiting:
-                self.memory.put(key, Task(self._guessed(name, held.events[0][1]), self.wall, 0))
+                self.memory.put(key, Task(self.guessed(name, held.events[0][1]), self.wall, 0))
             self._replay(held)
-        self._releasing = False
+        self.releasing = False
