@@ -12,7 +12,8 @@ import redis
 from exporter.redis_link import Layout
 
 _BINDING = "_kombu.binding."
-_PIDBOX_ENDING = ".reply.celery.pidbox"
+_REPLIES = ".reply."
+_PIDBOX_ENDING = ".pidbox"
 _KEYS_PER_SCAN = 1000
 _SCANS = 10
 _MAX_BINDINGS = 2000
@@ -50,7 +51,7 @@ class Keyspace:
                 if not key.startswith(prefix):
                     continue
                 key = key[len(prefix) :]
-                if key.endswith(_PIDBOX_ENDING) and not key.startswith("_kombu."):
+                if key.endswith(_PIDBOX_ENDING) and _REPLIES in key and not key.startswith("_kombu."):
                     self._pidboxes += 1
                 elif key.startswith(_BINDING) and not key.endswith(_NOT_TASK_EXCHANGES):
                     self._exchanges.add(key[len(_BINDING) :])
