@@ -20,6 +20,8 @@ _QUIET_RISES = 3
 _BUFFERED_EVENTS = 24
 _SKEW_WINDOW = 30.0
 _LOST_KEPT_LONGER = 3
+# Two workers that share a name by mistake look like one that restarts with every heartbeat.
+_RESTARTS_APART = 30.0
 
 
 class Life(enum.Enum):
@@ -180,6 +182,10 @@ class WorkerTable:
         worker = self.get(event.hostname)
         if worker is self._hidden:
             return
+        if self._restarted(worker, event) and now - worker.life_since > _RESTARTS_APART:
+            log.warning("worker %s lost: another process has taken its name without a goodbye", worker.node)
+            self.lost_total += 1
+            self._end(worker, Life.LOST, now)
         if worker.life is not Life.ALIVE or event.pid != worker.pid:
             if worker.life is Life.LOST:
                 log.info("worker %s is back", worker.node)
@@ -193,6 +199,12 @@ class WorkerTable:
         worker.version = clean(event.sw_ver or "")
         worker.note_skew(wall - event.timestamp, now)
         worker.note_processed(event.pid, max(event.processed or 0, 0))
+
+    def _restarted(self, worker: Worker, event: Heartbeat | Online) -> bool:
+        """Whether a live worker's process was replaced: another pid, or (in a container, the same) counting from 0."""
+        if worker.life is not Life.ALIVE or worker.processed is None:
+            return False
+        return event.pid != worker.pid or (event.processed or 0) < worker.processed
 
     def offline(self, event: Offline, now: float) -> None:
         """A worker says goodbye."""

@@ -17,7 +17,7 @@ from exporter.task_handlers import TaskHandlers
 from exporter.task_memory import TaskMemory
 from exporter.task_series import SeriesBook
 from exporter.tasks import TaskTracker
-from exporter.workers import Worker, WorkerTable
+from exporter.workers import Life, Worker, WorkerTable
 
 WALL = 1_700_000_000.0
 WORKER = "one@host"
@@ -418,3 +418,22 @@ def test_a_worker_without_task_events_is_told_from_one_that_loses_them(keeper: B
         _run(keeper, 1)
         _beat(keeper, total)
     assert _mark(keeper.workers.get(WORKER)) == (0, False)
+
+
+@pytest.mark.parametrize("pid", [1, 2])
+def test_a_worker_that_dies_and_returns_at_once_was_lost_nevertheless(keeper: Bookkeeper, pid: int) -> None:
+    _beat(keeper, 0)
+    keeper.now += 60
+    _beat(keeper, 5)
+    keeper.sent("u1")
+    keeper.hear({"type": "task-received", "uuid": "u1", "name": "a"})
+    keeper.hear({"type": "task-started", "uuid": "u1"})
+    _beat(keeper, 0, pid=pid)
+    assert keeper.workers.lost_total == 1
+    assert keeper.memory.longest_running(keeper.now) == {}
+    assert keeper.workers.get(WORKER).life is Life.ALIVE
+    # Two workers under one name are no series of deaths.
+    for _ in range(5):
+        _beat(keeper, 6, pid=7)
+        _beat(keeper, 1, pid=8)
+    assert keeper.workers.lost_total == 1
