@@ -43,14 +43,14 @@ def test_an_alert_that_fires_is_returned(server: Answers, probe: Probe) -> None:
 
 def test_pending_is_not_firing_unless_that_is_enough(server: Answers, probe: Probe) -> None:
     alerts(server, prometheus_alert("Stalled", "pending", queue="a"))
-    with pytest.raises(DeadlineError, match='last seen: Stalled pending {alertname="Stalled", queue="a"}'):
+    with pytest.raises(DeadlineError, match=r'last seen: Stalled pending \{alertname="Stalled", queue="a"\}'):
         probe.fires("Stalled", within=0.3)
     assert probe.fires("Stalled", within=0.3, states=("pending", "firing")).state == "pending"
 
 
 def test_an_alert_of_another_queue_does_not_count(server: Answers, probe: Probe) -> None:
     alerts(server, prometheus_alert("Stalled", queue="a"))
-    with pytest.raises(DeadlineError, match='Stalled{queue="b"} to be firing'):
+    with pytest.raises(DeadlineError, match=r'Stalled\{queue="b"\} to be firing'):
         probe.fires("Stalled", {"queue": "b"}, within=0.3)
 
 
