@@ -74,6 +74,8 @@ class Service:
     native_program: tuple[str, ...] = ()
     native_render: tuple[str, ...] = ()
     native_absent: str = ""
+    #: Settings that hold while the service runs, where nobody gave others.
+    sets: Mapping[str, str] = field(default_factory=dict)
 
     def port(self, container: int | None = None) -> Port:
         """The port with this number inside the container, or the service's first one."""
@@ -178,6 +180,7 @@ def _service(
         native_program=_words(native.get("program")),
         native_render=tuple(native.get("render") or ()),
         native_absent=native.get("absent", ""),
+        sets={setting: str(value) for setting, value in (entry.get("x-sets") or {}).items()},
     )
 
 

@@ -104,18 +104,27 @@ class Containers:
         self._absent = {}
         images = self.official_images(self._plan)
         if self.kind == "stand-ins":
-            _, left_out = standins.build(images, self._plan.say)
+            _, refused = standins.build(images, self._plan.say)
+            left_out = {image: f"{image} cannot be pulled, and {reason}" for image, reason in refused.items()}
         else:
-            left_out = {}
-            for image in standins.missing(images):
-                self._plan.say(f"pulling {image}")
-                if refusal := engine.pull(image, _PULL_SECONDS):
-                    raise HarnessError(f"{image} cannot be pulled: {refusal}; WAY=stand-ins needs no registry")
+            left_out = self._pull(images)
         for name, service in self._plan.services.items():
             if not service.built and service.image in left_out:
-                self._absent[name] = f"{service.image} cannot be pulled, and {left_out[service.image]}"
+                self._absent[name] = left_out[service.image]
                 self._plan.say(f"{name} is left out: {self._absent[name]}")
         self._build()
+
+    def _pull(self, images: Sequence[str]) -> dict[str, str]:
+        """Pull what is missing; returns what cannot be had and only optional services need, with the reasons."""
+        needed = {*images} - {s.image for s in self._plan.services.values() if s.profiles}
+        left_out: dict[str, str] = {}
+        for image in standins.missing(images):
+            self._plan.say(f"pulling {image}")
+            if refusal := engine.pull(image, _PULL_SECONDS):
+                if image in needed:
+                    raise HarnessError(f"{image} cannot be pulled: {refusal}; WAY=stand-ins needs no registry")
+                left_out[image] = f"{image} cannot be pulled: {refusal}"
+        return left_out
 
     def _build(self) -> None:
         built = [name for name, service in self._plan.services.items() if service.built]

@@ -14,8 +14,7 @@ from harness.way import Plan
 def render(plan: Plan, factor: int, secrets: Path, rules: Mapping[str, str] | None = None) -> None:
     """Write the run's copies of prometheus/ and alertmanager/ to where the settings say that they are mounted.
 
-    `rules` are further rules files, by name, on the same clock.
-    `rules` are further rule files by name, on the same clock.
+    `rules` are further rule files by name, on the same clock; one with the name of a shipped file takes its place.
     Raises HarnessError where a file cannot be put on the clock.
     """
     prometheus, alertmanager = Path(plan.settings["PROMETHEUS_CONFIG"]), Path(plan.settings["ALERTMANAGER_CONFIG"])

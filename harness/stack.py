@@ -16,6 +16,7 @@ import os
 import secrets as randomness
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,8 +44,8 @@ class Stack:
 
     `way`: native, stand-ins or images; empty chooses what this machine can do. `overrides`: settings that win over
     the environment and `.env`. `services`: only these, without what they depend on. `factor`: the test clock.
-    `rules`: further rules files of this run alone, by name: a test's own objectives, say.
     `rules`: further rule files of this run alone, by name and at production durations: a test's own objectives, say.
+    One with the name of a shipped file takes its place.
     Nothing starts before `start`. Raises BadInputError for a setting that cannot be.
     """
 
@@ -173,12 +174,20 @@ class Stack:
         secrets.ensure(secrets_folder)
         render(self.plan, self.factor, secrets_folder, self._rules)
         way.prepare()
+        self._take_settings()
         self._save()
-        way.up(timeout)
+        self.way.up(timeout)
 
     def change(self, service: str, overrides: Mapping[str, str], timeout: float = START_SECONDS) -> None:
         """Start one service anew with other settings; they hold until the stack is started again."""
-        changed = Stack(
+        changed = self._with(overrides)
+        changed._save()
+        changed.way.recreate(service, timeout)
+        self.plan, self._way = changed.plan, changed.way
+
+    def _with(self, overrides: Mapping[str, str]) -> Stack:
+        """The same stack with other settings."""
+        return Stack(
             self.kind,
             project=self.project,
             overrides={**self.plan.overrides, **overrides},
@@ -189,9 +198,18 @@ class Stack:
             root=self.plan.root,
             compose_file=self.plan.compose_file.name,
         )
-        changed._save()
-        changed.way.recreate(service, timeout)
-        self.plan, self._way = changed.plan, changed.way
+
+    def _take_settings(self) -> None:
+        """Take over the settings that go with services which are there, where nobody gave others."""
+        given: dict[str, str] = {}
+        for name in self.services:
+            for setting, value in self.plan.services[name].sets.items():
+                if not self.plan.settings.get(setting, "").strip():
+                    given[setting] = value
+                    self._say(f"{name} is there: {setting}={value}")
+        if given:
+            self.plan = replace(self._with(given).plan, say=self._say)
+            self._way, _ = ways.choose(self.plan, self.kind)
 
     def _save(self) -> None:
         plan = self.plan
