@@ -121,11 +121,10 @@ class KombuQueueReader:
             try:
                 _, ready, consumers = self._channel.queue_declare(queue=name, passive=True)
             except connection.channel_errors as error:
-                # Not there (404), another connection's own (405), no right to see it (403): the broker has closed
-                # the channel, which is all that is lost.
+                # Not there (404), another connection's own (405), no right to see it (403): the broker closes the
+                # channel then, and py-amqp opens it again.
                 if _code(error) not in _QUEUE_REFUSED:
                     raise
-                self._channel = None
                 continue
             found[name] = QueueState(ready=ready, consumers=consumers if knows_consumers else None)
         return found
