@@ -152,6 +152,22 @@ def test_a_broker_that_restarts_is_found_again(redis_server: PrivateRedis, tmp_p
         assert "Traceback" not in log_of(exporter)
 
 
+def test_a_broker_that_answers_nothing_is_down_and_the_page_is_served(
+    redis_server: PrivateRedis, tmp_path: Path
+) -> None:
+    with _exporter(redis_server.url, tmp_path) as exporter:
+        assert redis_server.child
+        redis_server.child.signal(signal.SIGSTOP)
+        try:
+            until(lambda: exporter.total("celery_broker_up") == 0, "the broker to be seen down", LONG)
+            until(lambda: exporter.total("celery_exporter_event_stream_up") == 0, "the stream to be given up", LONG)
+        finally:
+            redis_server.child.signal(signal.SIGCONT)
+        with redis_server.client() as client:
+            counts_again(exporter, client, "after_the_pause")
+        until(lambda: exporter.total("celery_broker_up") == 1, "the broker to be seen up", LONG)
+
+
 def test_a_stream_that_the_broker_cuts_off_is_taken_up_again(redis_server: PrivateRedis, tmp_path: Path) -> None:
     with _exporter(redis_server.url, tmp_path) as exporter, redis_server.client() as client:
         client.client_kill_filter(_type="pubsub")
