@@ -13,7 +13,9 @@ from harness.paths import ROOT
 def model(folder: Path, services: str, variables: dict[str, str] | None = None) -> Model:
     """The model of a compose file with these services."""
     path = folder / "compose.yaml"
-    path.write_text(f"x-base: &base\n  restart: unless-stopped\n  tmpfs: [/tmp]\nservices:\n{services}", encoding="utf-8")
+    path.write_text(
+        f"x-base: &base\n  restart: unless-stopped\n  tmpfs: [/tmp]\nservices:\n{services}", encoding="utf-8"
+    )
     return read(path, variables or {})
 
 

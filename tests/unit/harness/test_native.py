@@ -39,6 +39,7 @@ print("listening", flush=True)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["HTTP_PORT"])), Handler).serve_forever()
 """
 HEALTH = """[CMD, python3, -c, "import urllib.request as r; r.urlopen('http://127.0.0.1:%d/', timeout=4)"]"""
+SHELL = r"""python3 -c \"import urllib.request as r; r.urlopen('http://127.0.0.1:8000/', timeout=4)\""""
 COMPOSE = f"""
 services:
   web:
@@ -59,7 +60,7 @@ services:
     tmpfs: [/tmp]
     expose: ["8000"]
     stop_grace_period: 5s
-    healthcheck: {{test: {HEALTH % 8000}, interval: 1s, timeout: 5s}}
+    healthcheck: {{test: [CMD-SHELL, "test -f '/app/server.py' && {SHELL}"], interval: 1s, timeout: 5s}}
   elsewhere:
     image: none
     x-native: {{absent: "it runs nowhere"}}
@@ -70,7 +71,9 @@ volumes: {{data: }}
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stack]]:
-    """Makes stacks of the small file; whatever they started is ended."""
+    """Makes stacks of the small file, in a folder whose name has a space; whatever they started is ended."""
+    tmp_path = tmp_path / "a checkout"
+    tmp_path.mkdir()
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "server.py").write_text(SERVER, encoding="utf-8")
     (tmp_path / "token").write_text("t", encoding="utf-8")
@@ -119,7 +122,7 @@ def asked(stack: Stack, service: str = "web") -> dict[str, object]:
     return answer
 
 
-def test_a_stack_starts_is_as_described_and_leaves_nothing(make: Callable[..., Stack], tmp_path: Path) -> None:
+def test_a_stack_starts_is_as_described_and_leaves_nothing(make: Callable[..., Stack]) -> None:
     stack = make()
     stack.start()
     web = asked(stack)
@@ -127,7 +130,7 @@ def test_a_stack_starts_is_as_described_and_leaves_nothing(make: Callable[..., S
     assert isinstance(environ, dict)
     assert isinstance(argv, list)
     back = stack.address("back").removeprefix("http://")
-    assert argv[1:] == ["web@web-1", str(tmp_path / "token"), back]
+    assert argv[1:] == ["web@web-1", str(stack.plan.root / "token"), back]
     assert environ["BACK"] == f"http://{back}/x"
     assert environ["LIMIT"] == "80"
     assert environ["DATA_DIR"] == str(stack.run / "volumes" / "data")
@@ -250,7 +253,7 @@ def test_a_part_that_stays_unhealthy_is_named_with_what_its_check_said(make: Cal
         make(never).start(timeout=3)
 
 
-def test_another_program_finds_the_stack_as_it_was_started(make: Callable[..., Stack], tmp_path: Path) -> None:
+def test_another_program_finds_the_stack_as_it_was_started(make: Callable[..., Stack]) -> None:
     stack = make()
     stack.start()
     address = stack.address("web")
@@ -260,7 +263,7 @@ def test_another_program_finds_the_stack_as_it_was_started(make: Callable[..., S
         "found = s.Stack.attach(sys.argv[2]); print(found.address('web')); found.down()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), stack.project],
+        [sys.executable, "-c", code, str(stack.plan.root), stack.project],
         capture_output=True,
         text=True,
         timeout=120,
