@@ -45,7 +45,7 @@ class App:
         self.settings = settings
         self.redact = Redactor.of_urls(settings.broker_url, settings.management_url, settings.broker_password)
         births = Births()
-        self.board = Board(settings.queues, max_age=3 * settings.queues_interval + 10, max_queues=settings.max_series)
+        self.board = Board(settings.queues, max_age=3 * settings.queue_interval + 10, max_queues=settings.max_series)
         self.stopping = threading.Event()
         self._ask_workers = threading.Event()
         self._look_at_queues = threading.Event()
@@ -173,7 +173,7 @@ class App:
     def _read_queues(self) -> None:
         told: str | None = None
         while not self.stopping.is_set():
-            pause = self.settings.queues_interval
+            pause = self.settings.queue_interval
             try:
                 self.board.read_succeeded(self.reader.read(self.board.names))
                 reason = ""

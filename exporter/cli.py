@@ -72,7 +72,7 @@ _multiple: dict[str, Any] = {"multiple": True, "metavar": "KEY=VALUE"}
 @click.option("--max-tasks", default=200_000, help="Unfinished tasks that are remembered at most.")
 @click.option("--task-ttl", default=86_400.0, help="Seconds after which an unfinished task is forgotten.")
 @click.option("--late-sent-grace", default=2.0, help="Seconds to wait for the task-sent event of a task.")
-@click.option("--queues-interval", default=5.0, help="Seconds between looks at the queues.")
+@click.option("--queue-interval", default=5.0, help="Seconds between looks at the queues.")
 @click.option("--inspect-interval", default=60.0, help="Seconds between questions to the workers.")
 @click.option("--inspect-timeout", default=1.0, help="Seconds to wait for their answers.")
 @click.option("--event-buffer-megabytes", default=24, help="Unread events that are kept in a flood.")
@@ -106,7 +106,7 @@ def command(**given: Any) -> Settings:
                     "retry_interval", "host", "port", "log_level", "worker_timeout", "missed_heartbeats",
                     "purge_offline_worker_metrics", "generic_hostname_task_sent_metric",
                     "generic_hostname_worker_task_metric", "default_queue_name", "metric_prefix", "task_hostname",
-                    "max_series", "max_tasks", "task_ttl", "late_sent_grace", "queues_interval", "inspect_interval",
+                    "max_series", "max_tasks", "task_ttl", "late_sent_grace", "queue_interval", "inspect_interval",
                     "inspect_timeout", "event_buffer_megabytes", "event_exchange", "control_exchange",
                     "management_url",
                 )

@@ -66,7 +66,7 @@ class Settings:
     max_tasks: int = 200_000
     task_ttl: float = 86_400.0
     late_sent_grace: float = 2.0
-    queues_interval: float = 5.0
+    queue_interval: float = 5.0
     inspect_interval: float = 60.0
     inspect_timeout: float = 1.0
     event_buffer_megabytes: int = 24
@@ -182,7 +182,7 @@ def checked(settings: Settings) -> Settings:
         ("--max-tasks", settings.max_tasks, 100),
         ("--task-ttl", settings.task_ttl, 0.5),
         ("--late-sent-grace", settings.late_sent_grace, 0),
-        ("--queues-interval", settings.queues_interval, 0.05),
+        ("--queue-interval", settings.queue_interval, 0.05),
         ("--inspect-interval", settings.inspect_interval, 0.5),
         ("--inspect-timeout", settings.inspect_timeout, 0.05),
         ("--missed-heartbeats", settings.missed_heartbeats, 2),

@@ -20,7 +20,7 @@ from harness.wait import until
 HERE = Path(__file__).parent
 LONG = 90.0
 """A deadline for whatever needs a process to start, on a busy machine."""
-QUICK = ("--queues-interval=0.3", "--inspect-interval=2", "--inspect-timeout=2")
+QUICK = ("--queue-interval=0.3", "--inspect-interval=2", "--inspect-timeout=2")
 
 
 @contextmanager

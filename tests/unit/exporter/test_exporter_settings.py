@@ -82,7 +82,7 @@ def test_every_option_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         ([URL, "--metric-prefix=9"], "--metric-prefix"),
         ([URL, "--log-level=LOUD"], "--log-level"),
         ([URL, "--max-series=0"], "--max-series"),
-        ([URL, "--queues-interval=0"], "--queues-interval"),
+        ([URL, "--queue-interval=0"], "--queue-interval"),
         ([URL, "--inspect-interval=nan"], "--inspect-interval"),
         ([URL, "--broker-password-file=/does/not/exist"], "--broker-password-file"),
         ([URL, "--no-such-option"], "--no-such-option"),

@@ -87,7 +87,7 @@ def _until(exporter: PrivateExporter, expected: dict[str, float]) -> None:
 def _put_a_fleet_through(url: str, folder: Path, options: list[str], *, unacked: bool, consumers: bool) -> set[str]:
     """One worker with a running, a prefetched and some waiting tasks, then with none; names of the series it made."""
     gate = folder / "gate"
-    with private_exporter(url, folder, [*options, "--queues-interval=0.5", "--inspect-interval=2"]) as exporter:
+    with private_exporter(url, folder, [*options, "--queue-interval=0.5", "--inspect-interval=2"]) as exporter:
         with _worker(url, folder):
             until(lambda: exporter.total("celery_worker_up", worker=WORKER) == 1, "the worker to be up", DEADLINE)
             _publish(url, "shop.sell", str(gate), count=2 + WAITING)
@@ -126,7 +126,7 @@ def test_the_same_fleet_makes_the_same_series(rabbitmq: PrivateRabbitMQ, redis_u
 def test_counts_again_after_a_restart_and_says_nothing_stale_meanwhile(
     rabbitmq: PrivateRabbitMQ, tmp_path: Path
 ) -> None:
-    options = [f"--management-url={rabbitmq.management_url}", "--queues-interval=0.5"]
+    options = [f"--management-url={rabbitmq.management_url}", "--queue-interval=0.5"]
     with private_exporter(rabbitmq.url, tmp_path, options) as exporter:
         _publish(rabbitmq.url, "shop.sell", count=2)
         _until(exporter, {"celery_queue_length": 2, "celery_task_sent_total": 2})
