@@ -15,7 +15,7 @@ from harness.wait import until
 
 pytestmark = [pytest.mark.redis]
 
-BACKLOG = 3_000
+BACKLOG = 2_000
 
 
 def _worker(exporter: PrivateExporter, metric: str, worker: str) -> float | None:

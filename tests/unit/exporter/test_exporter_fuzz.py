@@ -145,7 +145,7 @@ def test_an_hour_of_a_mad_fleet_is_counted_and_bounded(app: App) -> None:
     assert app.pipeline.dropped_by["internal"] == 0
 
 
-@relaxed
+@settings(relaxed, max_examples=30)
 @given(pieces=st.lists(st.binary(max_size=200) | st.binary(max_size=50).map(wire), max_size=8))
 def test_bytes_that_are_no_messages_are_dropped(app: App, pieces: list[bytes]) -> None:
     stream = RedisStream(app.pipeline.dropped, once=True)
