@@ -1,14 +1,12 @@
-"""Around each request: a limit on its size, a server span, and its metrics."""
+"""Around each request: a limit on its size, and its metrics. Its span is FastAPI's own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import nullcontext
 from typing import Any
 
 from workers.gateway.metrics import GatewayMetrics
-from workers.telemetry import configured
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,7 +19,7 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS"})
 
 
 class Observed:
-    """ASGI middleware that counts, times and traces requests by route, never by URL."""
+    """ASGI middleware that counts and times requests by route, never by URL."""
 
     def __init__(self, app: App, metrics: GatewayMetrics) -> None:
         self._app, self._metrics = app, metrics
@@ -38,33 +36,16 @@ class Observed:
                 status = message["status"]
             await send(message)
 
-        with _server_span(scope) as span:
-            try:
-                if _too_large(scope):
-                    await _refuse(watched)
-                else:
-                    await self._app(scope, receive, watched)
-            finally:
-                route = getattr(scope.get("route"), "path", "unmatched")
-                method = scope["method"] if scope["method"] in METHODS else "other"
-                self._metrics.requests.labels(method, route, str(status)).inc()
-                self._metrics.durations.labels(route).observe(time.perf_counter() - started)
-                if span is not None:
-                    span.update_name(f"{method} {route}")
-                    span.set_attributes({"http.request.method": method, "http.route": route})
-                    span.set_attribute("http.response.status_code", status)
-
-
-def _server_span(scope: Message) -> Any:
-    if not configured() or scope["path"] in ("/metrics", "/healthz", "/readyz"):
-        return nullcontext()
-    from opentelemetry import propagate  # noqa: PLC0415 - only where it is on
-    from opentelemetry.trace import SpanKind  # noqa: PLC0415
-
-    from workers.telemetry.providers import tracer  # noqa: PLC0415
-
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return tracer().start_as_current_span("request", context=propagate.extract(headers), kind=SpanKind.SERVER)
+        try:
+            if _too_large(scope):
+                await _refuse(watched)
+            else:
+                await self._app(scope, receive, watched)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.durations.labels(route).observe(time.perf_counter() - started)
 
 
 def _too_large(scope: Message) -> bool:

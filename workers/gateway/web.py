@@ -28,6 +28,13 @@ from workers.telemetry import configured
 logger = logging.getLogger(__name__)
 
 OrderId = Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$")]
+#: FastAPI's own server spans, where telemetry is on: one for a request, and none for a probe or a scrape.
+TELEMETRY: Any = {
+    "operation_spans": False,
+    "metrics": False,
+    "logs": False,
+    "exclude": lambda scope: scope["path"] in ("/metrics", "/healthz", "/readyz", "/health"),
+}
 #: A client that was refused may try again after this many seconds.
 RETRY_AFTER = {"Retry-After": "5"}
 
@@ -53,7 +60,9 @@ def create_app(settings: GatewaySettings, pipeline: Pipeline) -> FastAPI:
         drainer.stop()
         outbox.close()
 
-    web = FastAPI(title="Order gateway", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    web = FastAPI(
+        title="Order gateway", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, telemetry=TELEMETRY
+    )
     web.add_middleware(Observed, metrics=metrics)
 
     @web.exception_handler(RequestValidationError)
