@@ -6,8 +6,10 @@ error what was seen last. Nothing else in the harness or in the tests pauses for
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -42,6 +44,26 @@ class BrokenError(AssertionError):
     """The condition held at first, or not at all, and then did not."""
 
 
+class GivenUpError(AssertionError):
+    """Nobody waits for the outcome any more."""
+
+
+_given_up = threading.Event()
+
+
+@contextlib.contextmanager
+def giving_up() -> Iterator[None]:
+    """For the time of the block every wait of this program, in whatever thread, ends with GivenUpError.
+
+    For whoever was interrupted and has to collect the threads that wait on its behalf.
+    """
+    _given_up.set()
+    try:
+        yield
+    finally:
+        _given_up.clear()
+
+
 def until(
     check: Callable[[], T | Pending],
     description: str,
@@ -69,7 +91,7 @@ def until(
             raise DeadlineError(
                 f"waited in vain for {description}: {elapsed:.1f} s, {attempts} looks; last seen: {seen}"
             )
-        time.sleep(min(interval, max(left, 0.0)))
+        _pause(min(interval, max(left, 0.0)), description)
 
 
 def holds(
@@ -92,7 +114,12 @@ def holds(
             raise BrokenError(f"{description} did not hold: after {elapsed:.1f} of {seconds:g} s saw {_show(answer)}")
         if left <= 0:
             return
-        time.sleep(min(interval, max(left, 0.0)))
+        _pause(min(interval, max(left, 0.0)), description)
+
+
+def _pause(seconds: float, description: str) -> None:
+    if _given_up.wait(seconds):
+        raise GivenUpError(f"gave up waiting for {description}")
 
 
 def _look(check: Callable[[], T | Pending], unready: tuple[type[Exception], ...]) -> tuple[T | None, str]:

@@ -12,6 +12,7 @@ from harness.paths import EVIDENCE
 from harness.probe import Probe
 from harness.producer import Producer
 from harness.stack import Stack
+from harness.wait import giving_up
 from tests.integration import trial
 from tests.integration.scenarios import SCENARIOS, Scenario
 from tests.integration.trial import Outcome
@@ -37,9 +38,15 @@ class Phases:
             chains += [[s] for s in left if s.after and s.after not in {other.name for other in left}]
             if not chains:
                 return
-            with ThreadPoolExecutor(max_workers=len(chains)) as pool:
+            pool = ThreadPoolExecutor(max_workers=len(chains))
+            try:
                 for outcomes in pool.map(lambda chain: [self._run(scenario) for scenario in chain], chains):
                     self.outcomes |= {outcome.scenario.name: outcome for outcome in outcomes}
+            except BaseException:  # Ctrl-C, or a test's time that is over
+                with giving_up():
+                    pool.shutdown(cancel_futures=True)
+                raise
+            pool.shutdown()
 
     def alone(self, scenario: Scenario) -> None:
         """Try this one while no other is tried."""

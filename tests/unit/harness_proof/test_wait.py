@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from harness import wait
@@ -26,6 +28,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(wait, "time", clock)
+    monkeypatch.setattr(wait, "_pause", lambda seconds, _: clock.sleep(seconds))
     return clock
 
 
@@ -100,3 +103,16 @@ def test_holds_does_not_take_a_failing_look_for_silence(clock: Clock) -> None:
 
     with pytest.raises(ConnectionRefusedError):
         wait.holds(check, "silence", seconds=1)
+
+
+def test_who_is_interrupted_ends_the_waits_of_its_threads() -> None:
+    with ThreadPoolExecutor() as pool:
+        waiting = [
+            pool.submit(wait.until, lambda: False, "rain", 600),
+            pool.submit(wait.holds, lambda: True, "sunshine", 600),
+        ]
+        with wait.giving_up():
+            for one in waiting:
+                with pytest.raises(wait.GivenUpError, match="gave up waiting for (rain|sunshine)"):
+                    one.result(60)
+    assert wait.until(lambda: True, "what comes after") is True
