@@ -113,6 +113,6 @@ def test_who_is_interrupted_ends_the_waits_of_its_threads() -> None:
         ]
         with wait.giving_up():
             for one in waiting:
-                with pytest.raises(wait.GivenUpError, match="gave up waiting for (rain|sunshine)"):
+                with pytest.raises(wait.GivenUpError, match=r"gave up waiting for (rain|sunshine)"):
                     one.result(60)
     assert wait.until(lambda: True, "what comes after") is True
