@@ -15,13 +15,13 @@ from tap import Tap
 
 from harness.child import Child, running
 from harness.environments import Environment, ensure
+from harness.paths import STATE
 from harness.private_exporter import PrivateExporter, private_exporter
 from harness.private_redis import PrivateRedis, private_redis
 from harness.wait import DeadlineError, Pending, holds, until
 from tests.bench.exporter.stream import Stream
 
 HERE = Path(__file__).parent
-STATE = HERE.parents[1] / ".state"
 LINES = sorted(file.stem for file in (HERE / "requirements").glob("celery-*.txt"))
 #: Long for a machine that is busy: a step takes one to six seconds.
 STEP_SECONDS = 120

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import signal
 import sys
 import tempfile
 import textwrap
@@ -15,10 +16,10 @@ from pathlib import Path
 import psutil
 
 from harness.environments import Environment, InstallError, ensure
+from harness.paths import STATE
 from tests.bench.exporter.bench import Bench, Row
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 MODULES = ("throughput", "scrape", "burst", "memory", "backlog", "lost_worker", "reconnect")
 MEASUREMENTS = {module.NAME: module for name in MODULES for module in [import_module(f"tests.bench.exporter.{name}")]}
 SUBJECTS = ("bare loop", "ours", "upstream")
@@ -27,6 +28,7 @@ SUBJECTS = ("bare loop", "ours", "upstream")
 def main() -> int:
     """Measure what is asked for. Status 1: something is not as wanted; 2: the command line is wrong."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way out
     environment = None if "upstream" not in options.subjects else _published()
     rows: list[Row] = []
     failed: list[str] = []
@@ -68,7 +70,7 @@ def _published() -> Environment | None:
     """The environment of the published exporter, or None, with a line that says so."""
     try:
         return ensure(
-            ROOT / ".state" / "bench" / "upstream",
+            STATE / "bench" / "upstream",
             [HERE / "upstream.txt", HERE / "upstream-exporter.txt"],
             options=["--no-deps", "--ignore-requires-python"],
         )
