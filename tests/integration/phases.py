@@ -33,9 +33,7 @@ class Phases:
     def side_by_side(self, chosen: list[Scenario]) -> None:
         """Try these at the same time, unless they were tried already."""
         with self._lock:
-            left = [scenario for scenario in chosen if scenario.name not in self.outcomes]
-            chains = [[first, *(s for s in left if s.after == first.name)] for first in left if not first.after]
-            chains += [[s] for s in left if s.after and s.after not in {other.name for other in left}]
+            chains = chained([scenario for scenario in chosen if scenario.name not in self.outcomes])
             if not chains:
                 return
             pool = ThreadPoolExecutor(max_workers=len(chains))
@@ -76,6 +74,16 @@ class Phases:
         path = EVIDENCE / f"timings-{self.kind}.txt"
         path.write_text(self.table() + "\n", encoding="utf-8")
         return path
+
+
+def chained(scenarios: list[Scenario]) -> list[list[Scenario]]:
+    """The scenarios in chains: those of a chain one after another, the chains side by side."""
+    chains: dict[str, list[Scenario]] = {}
+    for scenario in scenarios:  # the table has each after the one that it follows
+        chain = chains.get(scenario.after, [])
+        chain.append(scenario)
+        chains[scenario.name] = chain
+    return list({id(chain): chain for chain in chains.values()}.values())
 
 
 def _seconds(value: float | None) -> str:
