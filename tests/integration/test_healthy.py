@@ -19,12 +19,15 @@ BURST = 60
 FLEET = ("worker", "worker-emails")
 # Twelve minutes of production on a clock of 15: longer than the longest `for` that pages.
 QUIET_SECONDS = 45.0
+# The dead man's switch, which has to fire; and what the clock does to a busy machine, not to a fleet: rules that are
+# evaluated fifteen times as often as in production may take longer than their interval.
+NOT_COUNTED = {"Watchdog", "PrometheusRulesSlow"}
 ACCEPTED = f'sum(celery_task_succeeded_total{{name="{ACCEPT_ORDER.name}"}})'
 
 
 def loud(prometheus: Prometheus) -> list[str]:
-    """The alerts that fire now, but for the dead man's switch."""
-    return [f"{a.name} {a.labels}" for a in prometheus.alerts() if a.state == "firing" and a.name != "Watchdog"]
+    """The alerts that fire now, but for those that do not count."""
+    return [f"{a.name} {a.labels}" for a in prometheus.alerts() if a.state == "firing" and a.name not in NOT_COUNTED]
 
 
 def test_a_healthy_fleet_pages_nobody(stack: Stack, probe: Probe, producer: Producer) -> None:
@@ -49,11 +52,12 @@ def test_a_healthy_fleet_pages_nobody(stack: Stack, probe: Probe, producer: Prod
     holds(quiet, "silence on a healthy fleet", QUIET_SECONDS, interval=0.5)
     # Between two looks nothing fired either: Prometheus kept every evaluation.
     window = int(time.time() - began) + 1
-    fired = prometheus.query(f'count_over_time(ALERTS{{alertstate="firing", alertname!="Watchdog"}}[{window}s])')
+    kinds = "|".join(sorted(NOT_COUNTED))
+    fired = prometheus.query(f'count_over_time(ALERTS{{alertstate="firing", alertname!~"{kinds}"}}[{window}s])')
     assert not fired, [sample.labels for sample in fired]
     probe.delivered("Watchdog")
     arrived = {n.name for n in inbox.notifications(mark)}
-    assert arrived <= {"Watchdog"}
+    assert arrived <= NOT_COUNTED
 
 
 def settled(prometheus: Prometheus) -> None:

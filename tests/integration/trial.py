@@ -132,7 +132,7 @@ def held_back(probe: Probe, name: str, labels: dict[str, str], within: float) ->
 
 def concerns(notification: Notification, scenario: Scenario, values: dict[str, str]) -> bool:
     """Whether a notification is about the scenario: its queue, its worker, or all, where it runs alone."""
-    if notification.name == "Watchdog":
+    if notification.name in {"Watchdog", "PrometheusRulesSlow"}:
         return False
     named = set(notification.labels.values())
     return (
