@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.producer import Producer
-from tests.integration.scenarios import Feed
+from tests.integration.scenario import Feed
 
 
 class Feeder:

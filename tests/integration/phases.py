@@ -14,7 +14,8 @@ from harness.producer import Producer
 from harness.stack import Stack
 from harness.wait import giving_up
 from tests.integration import trial
-from tests.integration.scenarios import SCENARIOS, Scenario
+from tests.integration.scenario import Scenario
+from tests.integration.scenarios import SCENARIOS
 from tests.integration.trial import Outcome
 
 

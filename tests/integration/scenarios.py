@@ -1,4 +1,4 @@
-"""The incidents that are tried on a running stack: a row each. A new alert needs a row here, or a reason in NOT_HERE.
+"""The incidents that are tried on a running stack: a row each. A new alert needs a row here, or a reason in untried.py.
 
 Production minutes are those of the rules as written: the window that has to fill, plus `for`. The stack under test
 runs on a clock that divides all of them; objectives are numbers and stay, so every queue here has its own,
@@ -7,74 +7,9 @@ in `LIMITS`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 from harness.producer import TASK
+from tests.integration.scenario import Crew, Feed, Scenario
 from workers.catalogue import CANARY, CONFIRM, FOLLOW_UP
-
-
-@dataclass(frozen=True)
-class Crew:
-    """The worker of a scenario. Threads where no process has to die: one process is started sooner than three."""
-
-    pool: str = "threads"
-    concurrency: int = 2
-    environment: dict[str, str] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Feed:
-    """What a scenario's producer sends all the time."""
-
-    per_second: float = 2.0
-    #: Taken in turn: name and arguments, an order where these are left out.
-    tasks: tuple[tuple[str, tuple[Any, ...] | None], ...] = ((TASK, None),)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One incident. In `params` and `labels`, {queue} is the scenario's queue and {worker}, {node} its worker."""
-
-    name: str
-    sentence: str
-    fault: str
-    alert: str
-    severity: str
-    labels: dict[str, str]
-    #: From the fault's start to the page, in production.
-    production_minutes: float
-    params: dict[str, Any] = field(default_factory=dict)
-    crew: Crew | None = Crew()
-    feed: Feed | None = Feed()
-    #: Alerts that the same fault raises besides, none of them critical: name -> labels.
-    also: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: Alerts that fire too and are held back, because the page explains them: name -> labels.
-    inhibited: dict[str, dict[str, str]] = field(default_factory=dict)
-    #: Alerts that a worse rule set would raise for this fault, and that must not arrive for this queue or worker.
-    silent: tuple[str, ...] = ()
-    #: The scenario that has to be over before, because both raise the same alert.
-    after: str = ""
-    #: What Prometheus must have seen before the fault, at production durations.
-    baseline: str = ""
-    #: Disturbs the whole stack, so it runs alone.
-    alone: bool = False
-    #: Seconds on the test clock; several times what is usual.
-    within: float = 120.0
-    clears_within: float = 180.0
-
-    @property
-    def queue(self) -> str:
-        """The queue that nobody else uses."""
-        return f"trial-{self.name}"
-
-    @property
-    def worker(self) -> str:
-        """The name of its worker."""
-        return f"crew-{self.name}"
-
 
 _QUEUE = {"queue": "{queue}"}
 _TASK = {"queue": "{queue}", "task": TASK}
@@ -451,49 +386,3 @@ SCENARIOS: tuple[Scenario, ...] = (
         alone=True,
     ),
 )
-
-_HISTORY = "needs more history than a test can wait for, even on the test clock: "
-_OWN_SETTINGS = "tells of a wrong setting that this stack does not have: "
-_OWN_PIPELINE = "is about the path that a scenario would be told by: "
-
-#: Alerts without a scenario, and why. promtool's tests alone prove these.
-NOT_HERE: dict[str, str] = {
-    "Watchdog": "fires always: the healthy run insists that it arrives",
-    "QueueWaitSlowBurn": _HISTORY + "six hours",
-    "QueueWaitBudgetLow": _HISTORY + "a day, and an hour of `for`",
-    "BacklogGrowing": _HISTORY + "half an hour of growth",
-    "ProducersSilent": _HISTORY + "a day of traffic",
-    "TaskRuntimeRegressed": _HISTORY + "the day before",
-    "NewExceptionClass": _HISTORY + "an hour of an exporter's life",
-    "WorkersKeepDying": _HISTORY + "an hour in which workers die and return",
-    "HistogramBucketsTooShort": _HISTORY + "a quarter of an hour of runs beyond the last bucket",
-    "PidboxLeak": _HISTORY + "a thousand reply queues that nobody deletes",
-    "CanaryLost": "its limit is an objective of five minutes, which the clock does not divide",
-    "QueueReadingsStale": "its limit of a minute is not divided, and the broker's outage ends before",
-    "UnackedNearVisibilityTimeout": "the visibility timeout is Celery's own and is not divided",
-    "BeatNotFiring": "a scheduler that ticks and does not send has to be written wrong; frozen and gone are tried",
-    "ScheduledTaskMissed": "one entry alone is missed only where the schedule is wrong; all of them are BeatDead",
-    "OutboxStale": "belongs to the gateway, an optional part that is tried by its own tests",
-    "WorkerClockSkew": "needs a machine with a wrong clock",
-    "EventsLost": "Redis loses no event of a reader that keeps up; the exporter's own tests cut its connection",
-    "ExporterFallingBehind": "the exporter keeps up with more than two cores can publish",
-    "BrokerEvictingKeys": _OWN_SETTINGS + "an eviction policy that deletes queues",
-    "BrokerEvictionPolicyUnsafe": _OWN_SETTINGS + "an eviction policy that deletes queues",
-    "QueueWaitObjectiveUnmeasured": _OWN_SETTINGS + "a limit that is no bound of the histogram",
-    "ScrapeLimitHit": _OWN_SETTINGS + "the exporter's limit is below that of its job",
-    "CardinalityGuardActive": _OWN_SETTINGS + "a metric with a label without a bound",
-    "HighCardinality": _OWN_SETTINGS + "the exporter's limit is below this one",
-    "PrometheusRuleFailures": _OWN_SETTINGS + "a rule that fails to evaluate",
-    "PrometheusRulesSlow": "depends on the machine, and a busy one must not fail a test",
-    "PrometheusConfigReloadFailed": _OWN_SETTINGS + "a configuration that does not load",
-    "AlertmanagerConfigReloadFailed": _OWN_SETTINGS + "a configuration that does not load",
-    "PrometheusNotConnectedToAlertmanager": _OWN_PIPELINE + "no Alertmanager, no notification",
-    "PrometheusNotificationsFailing": _OWN_PIPELINE + "no Alertmanager, no notification",
-    "AlertmanagerNotificationsFailing": _OWN_PIPELINE + "no receiver, no notification",
-}
-
-#: Faults that no scenario of an alert uses, and where they are tried.
-OTHER_FAULTS: dict[str, str] = {
-    "redis-restart": "pages nobody: a test of its own in test_outages",
-    "kill-child": "told by what it does: poison is the same killing for ever",
-}

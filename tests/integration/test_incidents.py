@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.phases import Phases
-from tests.integration.scenarios import SCENARIOS, Scenario
+from tests.integration.scenario import Scenario
+from tests.integration.scenarios import SCENARIOS
 
 SIDE_BY_SIDE = [scenario for scenario in SCENARIOS if not scenario.alone]
 

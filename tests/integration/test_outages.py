@@ -11,7 +11,8 @@ from harness.probe import Probe
 from harness.stack import Stack
 from harness.wait import Pending, until
 from tests.integration.phases import Phases
-from tests.integration.scenarios import SCENARIOS, Scenario
+from tests.integration.scenario import Scenario
+from tests.integration.scenarios import SCENARIOS
 
 ALONE = [scenario for scenario in SCENARIOS if scenario.alone]
 

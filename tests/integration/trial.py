@@ -21,7 +21,7 @@ from harness.promql import rescale
 from harness.stack import Stack
 from harness.wait import Pending, until
 from tests.integration.feeding import Feeder
-from tests.integration.scenarios import Scenario
+from tests.integration.scenario import Scenario
 
 BASELINE_SECONDS = 90.0
 RUN = time.strftime("trials-%Y%m%d-%H%M%S")

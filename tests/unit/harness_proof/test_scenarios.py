@@ -10,8 +10,10 @@ import yaml
 from harness.faults import NAMES
 from harness.faults.run import chosen
 from tests.integration.phases import Phases
-from tests.integration.scenarios import LIMITS, NOT_HERE, OTHER_FAULTS, SCENARIOS, Scenario
+from tests.integration.scenario import Scenario
+from tests.integration.scenarios import LIMITS, SCENARIOS
 from tests.integration.trial import filled
+from tests.integration.untried import NOT_HERE, OTHER_FAULTS
 
 RULES = Path(__file__).parents[3] / "prometheus" / "rules"
 
