@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from tests.mutation.durations import milliseconds, multiplied
-from tests.mutation.judge import Judge
+from tests.mutation.judge import Cases, Judge
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.needs import Needs, only
 from tests.mutation.operators import changes_of_expression, changes_of_fields
 from tests.mutation.promql import Parser, parser, render
 
@@ -80,7 +81,7 @@ def test_durations_are_read_as_prometheus_reads_them() -> None:
         milliseconds("soon")
 
 
-def test_the_judge_notices_a_wrong_rule_and_puts_the_right_one_back(tmp_path: Path, prometheus: Parser) -> None:
+def test_the_judge_notices_a_wrong_rule_and_passes_the_right_one(tmp_path: Path, prometheus: Parser) -> None:
     source = tmp_path / "source"
     (source / "rules").mkdir(parents=True)
     (source / "tests").mkdir()
@@ -90,9 +91,24 @@ def test_the_judge_notices_a_wrong_rule_and_puts_the_right_one_back(tmp_path: Pa
     test = {"rule_files": ["../rules/r.yml"], "tests": [{"input_series": [{"series": "a", "values": "3"}]}]}
     test["tests"][0]["promql_expr_test"] = [case]
     (source / "tests" / "t.yml").write_text(yaml.safe_dump(test))
-    judge = Judge(source, tmp_path / "copy")
+    judge = Judge(Cases(source, prometheus), tmp_path / "judge")
     assert judge.unmutated_failures() == []
     mutants = {mutant.change: mutant for mutant in mutants_of(rules, prometheus)}
     assert judge.noticed_by(mutants["* became /"]) == "t.yml"
     assert judge.noticed_by(Mutant("r.yml", "twice", "nothing", rules.read_text())) is None
     assert judge.unmutated_failures() == []
+
+
+def test_a_case_needs_what_it_asserts_and_what_that_is_made_of(prometheus: Parser) -> None:
+    rules = [
+        {"record": "base", "expr": "raw * 2"},
+        {"record": "other", "expr": "raw"},
+        {"record": "paged", "expr": 'ALERTS{alertstate="firing"}'},
+        {"alert": "Loud", "expr": "base > 1"},
+    ]
+    needs = Needs([{"groups": [{"name": "g", "rules": rules}]}], prometheus)
+    assert needs.of_case({"alert_rule_test": [{"alertname": "Loud"}]}) == {"Loud", "base"}
+    assert needs.of_case({"promql_expr_test": [{"expr": "sum(other)"}]}) == {"other"}
+    assert needs.of_case({"promql_expr_test": [{"expr": "paged"}]}) == {"paged", "Loud", "base"}
+    kept = only({"groups": [{"name": "g", "rules": rules}, {"name": "h", "rules": rules[:1]}]}, {"other"})
+    assert kept == {"groups": [{"name": "g", "rules": [{"record": "other", "expr": "raw"}]}]}
