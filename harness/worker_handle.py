@@ -8,6 +8,7 @@ from typing import Self
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from harness.errors import HarnessError
 from harness.wait import Pending, until
@@ -51,7 +52,8 @@ class WorkerHandle:
             return bool(answered) or Pending("healthy, and does not answer over the broker")
 
         try:
-            until(check, f"worker {self.name} to be ready", timeout, unready=(OperationalError,))
+            # Redis' own errors too: a connection that outlived a restart of the broker is found dead when it is used.
+            until(check, f"worker {self.name} to be ready", timeout, unready=(OperationalError, RedisError))
         finally:
             app.close()
 
