@@ -18,6 +18,11 @@ from tests.integration.scenario import Scenario
 from tests.integration.scenarios import SCENARIOS
 from tests.integration.trial import Outcome
 
+# Every scenario has a worker of its own. As a process that is cheap; a container also runs its health check every few
+# seconds, and more than these at once leave a small machine no time for scrapes a second apart.
+AT_ONCE = {"native": 24}
+FEW = 6
+
 
 class Phases:
     """Outcomes by scenario name, each scenario tried once in a session."""
@@ -37,7 +42,7 @@ class Phases:
             chains = chained([scenario for scenario in chosen if scenario.name not in self.outcomes])
             if not chains:
                 return
-            pool = ThreadPoolExecutor(max_workers=len(chains))
+            pool = ThreadPoolExecutor(max_workers=min(len(chains), AT_ONCE.get(self.kind, FEW)))
             try:
                 for outcomes in pool.map(lambda chain: [self._run(scenario) for scenario in chain], chains):
                     self.outcomes |= {outcome.scenario.name: outcome for outcome in outcomes}
