@@ -50,8 +50,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         _QUEUE,
         production_minutes=2.25,
         params={"scope": "queue:{queue}", "seconds": 3.0},
-        inhibited={"QueueWaitFastBurn": _QUEUE},
-        silent=("QueueStalled", "QueueNoConsumers", "TaskFailing"),
+        silent=("QueueWaitFastBurn", "QueueStalled", "QueueNoConsumers", "TaskFailing"),
     ),
     Scenario(
         "fail",
