@@ -9,7 +9,7 @@ _OWN_PIPELINE = "is about the path that a scenario would be told by: "
 #: Alerts without a scenario, and why. promtool's tests alone prove these.
 NOT_HERE: dict[str, str] = {
     "Watchdog": "fires always: the healthy run insists that it arrives",
-    "QueueWaitFastBurn": "stays silent beside another page about its queue, and a backlog raises OldestTaskTooOld first",
+    "QueueWaitFastBurn": "is silent beside another page of its queue, and OldestTaskTooOld comes first",
     "QueueWaitSlowBurn": _HISTORY + "six hours",
     "QueueWaitBudgetLow": _HISTORY + "a day, and an hour of `for`",
     "BacklogGrowing": _HISTORY + "half an hour of growth",
