@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from harness.faults.context import Context, Record, text
 from harness.faults.table import FaultError
+from harness.wait import until
 from workers import faults as workers_faults
 from workers.faults import Fault
 
@@ -17,6 +20,12 @@ def _put(context: Context, record: Record, scope: str, **settings: float | bool 
         workers_faults.set_fault(context.redis, scope, fault)
     except ValueError as error:
         raise FaultError(f"{record.name}: {error}") from None
+
+
+def _wait_until_read() -> None:
+    """Return once each worker has read the fault: before, it would run the tasks that are sent next as if healthy."""
+    due = time.monotonic() + workers_faults.CACHE_SECONDS
+    until(lambda: time.monotonic() >= due, "workers to read the fault", timeout=30 + workers_faults.CACHE_SECONDS)
 
 
 def nothing(context: Context, record: Record) -> None:
@@ -33,6 +42,7 @@ def backlog(context: Context, record: Record) -> None:
     """Many tasks at once, each of which takes long."""
     queue = text(record.params, "queue")
     _put(context, record, f"queue:{queue}", latency_seconds=float(record.params["seconds"]))
+    _wait_until_read()
     context.producer.send(queue, int(record.params["size"]))
 
 
@@ -61,6 +71,7 @@ def poison(context: Context, record: Record) -> None:
     """Messages that kill whoever runs them, and return."""
     queue = text(record.params, "queue")
     _put(context, record, f"queue:{queue}", kill_child=True)
+    _wait_until_read()
     context.producer.send(queue, int(record.params["size"]))
 
 
@@ -68,6 +79,7 @@ def starve(context: Context, record: Record) -> None:
     """Urgent tasks (on Redis priority 0) in such numbers that the others (9) do not get a turn."""
     queue = text(record.params, "queue")
     _put(context, record, f"queue:{queue}", latency_seconds=1.0)
+    _wait_until_read()
     context.producer.send(queue, int(record.params["size"]), priority=0)
     context.producer.send(queue, int(record.params["waiting"]), priority=9)
 

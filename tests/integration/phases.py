@@ -51,6 +51,20 @@ class Phases:
                     pool.shutdown(cancel_futures=True)
                 raise
             pool.shutdown()
+            for scenario in chosen:
+                self._judge_alone(scenario)
+
+    def _judge_alone(self, scenario: Scenario) -> None:
+        """Try a scenario that failed in company once more by itself, and keep what it failed of for the table.
+
+        Side by side on a small machine a scenario can be starved by its neighbours, which says nothing of its alert.
+        One that fails alone has failed.
+        """
+        error = self.outcomes[scenario.name].error
+        if isinstance(error, Exception):
+            again = self._run(scenario)
+            again.disturbed = (str(error).splitlines() or [repr(error)])[0]
+            self.outcomes[scenario.name] = again
 
     def alone(self, scenario: Scenario) -> None:
         """Try this one while no other is tried."""
@@ -72,7 +86,12 @@ class Phases:
                 rows.append((scenario.name, scenario.alert, scenario.severity, *seconds, production))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([f"clock: durations divided by {self.factor}", *lines])
+        twice = [
+            f"{name}: the row is of a second try, alone; side by side: {outcome.disturbed}"
+            for name, outcome in self.outcomes.items()
+            if outcome.disturbed
+        ]
+        return "\n".join([f"clock: durations divided by {self.factor}", *lines, *twice])
 
     def keep(self) -> Path:
         """Write the table to a file and return its path."""

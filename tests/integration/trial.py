@@ -39,6 +39,7 @@ class Outcome:
     resolved: float | None = None
     notifications: list[Notification] = field(default_factory=list)
     error: BaseException | None = None
+    disturbed: str = ""  # what went wrong side by side with others, where this is the outcome of a second try, alone
 
 
 def run(stack: Stack, probe: Probe, producer: Producer, scenario: Scenario) -> Outcome:
