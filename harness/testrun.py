@@ -22,7 +22,7 @@ _INTEGRATION = [*_PYTEST, "tests/integration", "--way"]
 # On containers `make test` tries one scenario of each kind, for the rules are the same and the rest was tried on
 # processes; `make test-compose` tries them all.
 _SHARED = ("backlog", "fail", "slow-task", "kill-worker")
-_ALONE = ("exporter-down", "broker-down", "no-workers", "cardinality")
+_ALONE = ("exporter-down", "broker-down", "cardinality")
 _ON_CONTAINERS = " or ".join(
     [
         "not (test_incident or test_outage or test_optional_parts)",
