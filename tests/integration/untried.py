@@ -28,6 +28,8 @@ NOT_HERE: dict[str, str] = {
     "WorkerClockSkew": "needs a machine with a wrong clock",
     "EventsLost": "Redis loses no event of a reader that keeps up; the exporter's own tests cut its connection",
     "ExporterFallingBehind": "the exporter keeps up with more than two cores can publish",
+    "BrokerMemoryHigh": "a full Redis silences its workers too: more than one page on the fast clock",
+    "BrokerMemoryAlmostFull": "for the same reason as BrokerMemoryHigh",
     "BrokerEvictingKeys": _OWN_SETTINGS + "an eviction policy that deletes queues",
     "BrokerEvictionPolicyUnsafe": _OWN_SETTINGS + "an eviction policy that deletes queues",
     "QueueWaitObjectiveUnmeasured": _OWN_SETTINGS + "a limit that is no bound of the histogram",
@@ -46,5 +48,6 @@ NOT_HERE: dict[str, str] = {
 #: Faults that no scenario of an alert uses, and where they are tried.
 OTHER_FAULTS: dict[str, str] = {
     "redis-restart": "pages nobody: a test of its own in test_outages",
+    "broker-full": "see BrokerMemoryHigh; try it with `make break`",
     "kill-child": "told by what it does: poison is the same killing for ever",
 }
